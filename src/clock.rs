@@ -1,0 +1,127 @@
+//! Time as a value that is handed in, so that expiry, leeway and cooldowns are tested without sleeping.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since the Unix epoch. Arithmetic saturates: a hostile `exp` must not wrap into the past or panic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// From a JWT NumericDate in whole seconds (RFC 7519 §2).
+    pub const fn from_unix_seconds(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1000))
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    pub const fn unix_seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn unix_millis(self) -> i64 {
+        self.0
+    }
+
+    /// This moment plus `duration`, or the last representable moment.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(millis(duration)))
+    }
+
+    /// This moment minus `duration`, or the first representable moment.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(duration)))
+    }
+
+    /// How long from `self` until `later`; zero when `later` has passed.
+    pub fn until(self, later: Self) -> Duration {
+        Duration::from_millis(u64::try_from(later.0.saturating_sub(self.0)).unwrap_or(0))
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Where the broker reads the time: the system's clocks, or a [`ManualClock`] in tests.
+#[derive(Debug, Clone)]
+pub struct Clock(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    System { started: Instant },
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The machine's wall clock and monotonic clock.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clocks")]
+    pub fn system() -> Self {
+        Self(Source::System { started: Instant::now() })
+    }
+
+    /// A clock that moves only when its handle says so.
+    pub fn manual(start: Timestamp) -> (Self, ManualClock) {
+        let millis = Arc::new(AtomicI64::new(start.0));
+        (Self(Source::Manual(Arc::clone(&millis))), ManualClock(millis))
+    }
+
+    /// Wall-clock time: what token lifetimes are compared with.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clocks")]
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Source::System { .. } => {
+                let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Timestamp(millis(since_epoch))
+            }
+            Source::Manual(millis) => Timestamp(millis.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Time since an arbitrary origin that never steps back: what cooldowns and latencies are measured with.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clocks")]
+    pub fn monotonic(&self) -> Duration {
+        match &self.0 {
+            Source::System { started } => Instant::now().duration_since(*started),
+            Source::Manual(millis) => {
+                Duration::from_millis(u64::try_from(millis.load(Ordering::SeqCst)).unwrap_or(0))
+            }
+        }
+    }
+}
+
+/// Moves a manual [`Clock`], wall and monotonic alike.
+#[derive(Debug, Clone)]
+pub struct ManualClock(Arc<AtomicI64>);
+
+impl ManualClock {
+    /// Moves the clock forward.
+    pub fn advance(&self, duration: Duration) {
+        self.0.fetch_add(millis(duration), Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_exp_saturates_instead_of_wrapping() {
+        let far = Timestamp::from_unix_seconds(i64::MAX);
+        assert!(far > Timestamp::from_unix_seconds(4_000_000_000));
+        assert_eq!(far.plus(Duration::MAX), far);
+        assert_eq!(far.until(Timestamp::from_unix_seconds(i64::MIN)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_manual_clock_moves_only_by_hand() {
+        let (clock, hand) = Clock::manual(Timestamp::from_unix_seconds(100));
+        assert_eq!(clock.now().unix_seconds(), 100);
+        hand.advance(Duration::from_millis(1500));
+        assert_eq!(clock.now().unix_seconds(), 101);
+        assert_eq!(clock.now().unix_millis(), 101_500);
+    }
+}

@@ -1,0 +1,10 @@
+//! Federated partner-IdM token exchange broker.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")
+)]
+
+pub mod clock;
+pub mod oauth;
+pub mod random;
+pub mod secret;

@@ -1,0 +1,57 @@
+//! Authorization server metadata (RFC 8414 §2, OpenID Connect Discovery 1.0 §3).
+
+use serde::{Deserialize, Serialize};
+
+/// What the broker reads of an identity server's metadata. Unknown members are ignored.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct IdmMetadata {
+    /// Must equal the issuer that was asked, character by character (RFC 8414 §3.3): else another server answers in its name.
+    pub issuer: String,
+    /// RFC 6749 §3.2.
+    #[serde(default)]
+    pub token_endpoint: Option<String>,
+    /// RFC 6749 §3.1.
+    #[serde(default)]
+    pub authorization_endpoint: Option<String>,
+    /// Where the issuer's keys are.
+    #[serde(default)]
+    pub jwks_uri: Option<String>,
+    /// RFC 7662.
+    #[serde(default)]
+    pub introspection_endpoint: Option<String>,
+    /// RFC 7009.
+    #[serde(default)]
+    pub revocation_endpoint: Option<String>,
+    /// RFC 8705 §5: endpoints to be used with a client certificate.
+    #[serde(default)]
+    pub mtls_endpoint_aliases: Option<MtlsEndpointAliases>,
+}
+
+/// RFC 8705 §5.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct MtlsEndpointAliases {
+    /// The token endpoint for certificate-bound clients.
+    #[serde(default)]
+    pub token_endpoint: Option<String>,
+}
+
+/// What the broker says of itself at `/.well-known/oauth-authorization-server`.
+#[derive(Debug, Serialize)]
+pub struct BrokerMetadata {
+    /// The broker's own issuer identifier.
+    pub issuer: String,
+    /// Where `POST /token` is.
+    pub token_endpoint: String,
+    /// The broker's public keys, for partners that verify what it mints.
+    pub jwks_uri: String,
+    /// Empty: there is no authorization endpoint here (RFC 8414 §2 requires the member).
+    pub response_types_supported: Vec<&'static str>,
+    /// Token exchange only.
+    pub grant_types_supported: Vec<&'static str>,
+    /// How clients may authenticate.
+    pub token_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// Algorithms of `private_key_jwt` assertions.
+    pub token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
+    /// draft-ietf-oauth-identity-chaining: the token types that may be asked for.
+    pub identity_chaining_requested_token_types_supported: Vec<&'static str>,
+}
