@@ -5,6 +5,7 @@
 )]
 
 pub mod clock;
+pub mod jose;
 pub mod oauth;
 pub mod random;
 pub mod secret;
