@@ -5,6 +5,8 @@
 )]
 
 pub mod clock;
+pub mod http;
+pub mod idm;
 pub mod jose;
 pub mod oauth;
 pub mod random;

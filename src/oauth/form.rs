@@ -88,6 +88,11 @@ pub fn encode<'p>(parameters: impl IntoIterator<Item = (&'p str, &'p str)>) -> S
     form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish()
 }
 
+/// Encodes one value, as RFC 6749 §2.3.1 wants ids and secrets before the Basic scheme.
+pub fn encode_value(value: &str) -> String {
+    form_urlencoded::byte_serialize(value.as_bytes()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,254 @@
+//! One HTTP client per peer: own trust roots, own connections, own limits.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, Identity, RequestBuilder};
+use url::{Host, Url};
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+
+/// Limits and trust of one peer.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// TCP and TLS set-up.
+    pub connect_timeout: Duration,
+    /// One call as a whole, from connecting to the last byte of the body.
+    pub timeout: Duration,
+    /// A larger body is cut off and refused: it could be endless.
+    pub max_response_bytes: usize,
+    /// PEM certificates trusted instead of the system's.
+    pub ca_pem: Option<Vec<u8>>,
+    /// PEM client certificate chain and private key (RFC 8705).
+    pub identity_pem: Option<Secret>,
+    /// Whether plain HTTP beyond loopback is allowed: tokens then cross the network readable.
+    pub allow_http: bool,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(3),
+            timeout: Duration::from_secs(5),
+            max_response_bytes: 256 * 1024,
+            ca_pem: None,
+            identity_pem: None,
+            allow_http: false,
+        }
+    }
+}
+
+/// Settings that no client can be made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// The CA file has no certificate, or a malformed one.
+    #[error("the CA file is not PEM certificates")]
+    Ca,
+    /// Client certificate and key do not parse or do not belong together.
+    #[error("the client certificate and its key are not usable PEM")]
+    Identity,
+    /// The TLS library refused.
+    #[error("TLS cannot be set up")]
+    Tls,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HttpError {
+    /// The URL cannot be called at all.
+    #[error("the URL is not https (or http to loopback)")]
+    Url,
+    /// No connection: refused, no such host, TLS not trusted. Nothing was sent.
+    #[error("no connection could be made (address, DNS, or TLS trust)")]
+    Connect,
+    /// The deadline passed. The request may have been processed.
+    #[error("no complete answer within the deadline")]
+    Timeout,
+    /// The connection broke or the peer does not speak HTTP. The request may have been processed.
+    #[error("the connection broke before the answer was complete")]
+    Broken,
+    /// A body beyond the limit.
+    #[error("the answer is larger than allowed")]
+    TooLarge,
+    /// A redirect: following it would carry credentials and tokens to an address that nobody configured.
+    #[error("the answer is a redirect, which is not followed")]
+    Redirect,
+}
+
+/// What came back.
+pub struct Answer {
+    /// HTTP status code.
+    pub status: u16,
+    /// `Retry-After` in seconds (RFC 9110 §10.2.3), the date form ignored.
+    pub retry_after: Option<Duration>,
+    /// The whole body; may hold tokens, so it is wiped.
+    pub body: Zeroizing<Vec<u8>>,
+}
+
+/// A client for one peer.
+#[derive(Clone)]
+pub struct HttpClient {
+    client: Client,
+    max_response_bytes: usize,
+    allow_http: bool,
+}
+
+impl HttpClient {
+    /// Builds the client.
+    #[expect(clippy::disallowed_methods, reason = "the one place that builds HTTP clients")]
+    pub fn new(settings: &HttpSettings) -> Result<Self, SettingsError> {
+        let mut builder = Client::builder()
+            .user_agent(concat!("mcx-token-broker/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            // A retry could replay an assertion: who wants another try asks for another assertion.
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .connect_timeout(settings.connect_timeout)
+            .timeout(settings.timeout)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .tls_certs_only(roots(settings.ca_pem.as_deref())?);
+        if let Some(pem) = &settings.identity_pem {
+            let identity =
+                Identity::from_pem(pem.expose().as_bytes()).map_err(|_| SettingsError::Identity)?;
+            builder = builder.identity(identity);
+        }
+        let with_identity = settings.identity_pem.is_some();
+        let client = builder
+            .build()
+            .map_err(|_| if with_identity { SettingsError::Identity } else { SettingsError::Tls })?;
+        Ok(Self { client, max_response_bytes: settings.max_response_bytes, allow_http: settings.allow_http })
+    }
+
+    /// `GET`, for metadata and key sets.
+    pub async fn get(&self, url: &str) -> Result<Answer, HttpError> {
+        let url = self.admissible(url)?;
+        self.send(self.client.get(url)).await
+    }
+
+    /// `POST` of a form-encoded body, optionally with an `Authorization` header.
+    pub async fn post_form(
+        &self,
+        url: &str,
+        body: Zeroizing<String>,
+        authorization: Option<&Secret>,
+    ) -> Result<Answer, HttpError> {
+        let url = self.admissible(url)?;
+        let mut request = self
+            .client
+            .post(url)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(body.as_bytes().to_vec());
+        if let Some(value) = authorization {
+            let mut value = HeaderValue::from_str(value.expose()).map_err(|_| HttpError::Broken)?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        self.send(request).await
+    }
+
+    fn admissible(&self, url: &str) -> Result<Url, HttpError> {
+        let url = Url::parse(url).map_err(|_| HttpError::Url)?;
+        let secure =
+            url.scheme() == "https" || (url.scheme() == "http" && (self.allow_http || is_loopback(&url)));
+        if secure { Ok(url) } else { Err(HttpError::Url) }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Answer, HttpError> {
+        let mut response =
+            request.header(ACCEPT, "application/json").send().await.map_err(|error| classify(&error))?;
+        if response.status().is_redirection() {
+            return Err(HttpError::Redirect);
+        }
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse().ok())
+            .map(Duration::from_secs);
+        let mut body = Zeroizing::new(Vec::with_capacity(2048));
+        while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
+            if body.len() + chunk.len() > self.max_response_bytes {
+                return Err(HttpError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status: response.status().as_u16(), retry_after, body })
+    }
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("HttpClient")
+    }
+}
+
+fn classify(error: &reqwest::Error) -> HttpError {
+    if error.is_connect() {
+        HttpError::Connect
+    } else if error.is_timeout() {
+        HttpError::Timeout
+    } else {
+        HttpError::Broken
+    }
+}
+
+/// The stated CA, or the system's. A machine without any (a bare container) still talks to loopback.
+fn roots(ca_pem: Option<&[u8]>) -> Result<Vec<Certificate>, SettingsError> {
+    let Some(pem) = ca_pem else {
+        let system = rustls_native_certs::load_native_certs().certs;
+        return Ok(system.iter().filter_map(|der| Certificate::from_der(der).ok()).collect());
+    };
+    match Certificate::from_pem_bundle(pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(SettingsError::Ca),
+    }
+}
+
+/// Whether `url` is plain HTTP or HTTPS to this machine itself, where nobody listens in between.
+pub fn is_loopback_url(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| is_loopback(&url))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_goes_to_loopback_only() {
+        let client = HttpClient::new(&HttpSettings::default()).unwrap();
+        for url in ["https://idm.example/token", "http://127.0.0.1:1/x", "http://[::1]/", "http://localhost/"]
+        {
+            assert!(client.admissible(url).is_ok(), "{url}");
+        }
+        for url in [
+            "http://idm.example/",
+            "http://127.0.0.1.example/",
+            "ftp://127.0.0.1/",
+            "file:///etc/passwd",
+            "token",
+            "",
+        ] {
+            assert_eq!(client.admissible(url), Err(HttpError::Url), "{url}");
+        }
+    }
+
+    #[test]
+    fn unusable_settings_are_named() {
+        let ca = HttpSettings { ca_pem: Some(b"nonsense".to_vec()), ..HttpSettings::default() };
+        assert_eq!(HttpClient::new(&ca).err(), Some(SettingsError::Ca));
+        let identity =
+            HttpSettings { identity_pem: Some(Secret::from("nonsense")), ..HttpSettings::default() };
+        assert_eq!(HttpClient::new(&identity).err(), Some(SettingsError::Identity));
+    }
+}

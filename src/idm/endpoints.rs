@@ -1,0 +1,203 @@
+//! Where an identity server's endpoints are: stated by the operator, or discovered (OpenID Connect Discovery 1.0 §4, RFC 8414 §3).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::Mutex;
+use url::Url;
+
+use super::IdmError;
+use crate::clock::Clock;
+use crate::http::HttpClient;
+use crate::oauth::metadata::IdmMetadata;
+
+/// Metadata changes with releases, not with requests.
+const REFRESH_AFTER: Duration = Duration::from_secs(3600);
+/// After a failure the next attempt waits this long, so that a dead server is not asked by every request.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// What the operator states. A stated endpoint overrides the discovered one.
+#[derive(Debug, Clone, Default)]
+pub struct EndpointSettings {
+    /// The issuer, compared character by character.
+    pub issuer: String,
+    /// Whether the rest is discovered.
+    pub discovery: bool,
+    /// RFC 6749 §3.2.
+    pub token_endpoint: Option<String>,
+    /// RFC 7517.
+    pub jwks_uri: Option<String>,
+    /// RFC 7662.
+    pub introspection_endpoint: Option<String>,
+    /// Whether we authenticate with a certificate, and so use the `mtls_endpoint_aliases` (RFC 8705 §5).
+    pub mutual_tls: bool,
+}
+
+/// The endpoints of one server. Discovery happens when first needed, is shared by all who wait for it, and a server
+/// that is down keeps what was known.
+#[derive(Debug)]
+pub struct Endpoints {
+    settings: EndpointSettings,
+    clock: Clock,
+    known: ArcSwapOption<Known>,
+    refreshing: Mutex<Option<(Duration, IdmError)>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    metadata: IdmMetadata,
+    at: Duration,
+}
+
+impl Endpoints {
+    /// Nothing is called yet.
+    pub fn new(settings: EndpointSettings, clock: Clock) -> Self {
+        Self { settings, clock, known: ArcSwapOption::empty(), refreshing: Mutex::new(None) }
+    }
+
+    /// The issuer.
+    pub fn issuer(&self) -> &str {
+        &self.settings.issuer
+    }
+
+    /// The token endpoint.
+    pub async fn token_endpoint(&self, http: &HttpClient) -> Result<String, IdmError> {
+        let stated = self.settings.token_endpoint.as_deref();
+        self.find(http, stated, |metadata| {
+            let alias = metadata.mtls_endpoint_aliases.as_ref().filter(|_| self.settings.mutual_tls);
+            alias.and_then(|aliases| aliases.token_endpoint.as_ref()).or(metadata.token_endpoint.as_ref())
+        })
+        .await
+    }
+
+    /// The key set's URL.
+    pub async fn jwks_uri(&self, http: &HttpClient) -> Result<String, IdmError> {
+        self.find(http, self.settings.jwks_uri.as_deref(), |metadata| metadata.jwks_uri.as_ref()).await
+    }
+
+    /// The introspection endpoint.
+    pub async fn introspection_endpoint(&self, http: &HttpClient) -> Result<String, IdmError> {
+        let stated = self.settings.introspection_endpoint.as_deref();
+        self.find(http, stated, |metadata| metadata.introspection_endpoint.as_ref()).await
+    }
+
+    async fn find(
+        &self,
+        http: &HttpClient,
+        stated: Option<&str>,
+        discovered: impl Fn(&IdmMetadata) -> Option<&String>,
+    ) -> Result<String, IdmError> {
+        if let Some(stated) = stated {
+            return Ok(stated.to_owned());
+        }
+        let known = self.known(http).await?;
+        discovered(&known.metadata)
+            .cloned()
+            .ok_or(IdmError::Endpoints("discovery names no such endpoint; state it in the file"))
+    }
+
+    async fn known(&self, http: &HttpClient) -> Result<Arc<Known>, IdmError> {
+        if !self.settings.discovery {
+            return Err(IdmError::Endpoints("discovery is off and the endpoint is not stated"));
+        }
+        if let Some(known) = self.fresh() {
+            return Ok(known);
+        }
+        // One caller asks; the others wait for its result, or go on with what was known.
+        let mut last_failure = match (self.known.load_full(), self.refreshing.try_lock()) {
+            (_, Ok(guard)) => guard,
+            (Some(known), Err(_)) => return Ok(known),
+            (None, Err(_)) => self.refreshing.lock().await,
+        };
+        if let Some(known) = self.fresh() {
+            return Ok(known);
+        }
+        let now = self.clock.monotonic();
+        let failure = match last_failure.as_ref() {
+            Some((at, error)) if now < *at + RETRY_AFTER => error.clone(),
+            _ => match discover(http, &self.settings.issuer).await {
+                Ok(metadata) => {
+                    let known = Arc::new(Known { metadata, at: now });
+                    self.known.store(Some(Arc::clone(&known)));
+                    *last_failure = None;
+                    return Ok(known);
+                }
+                Err(error) => {
+                    tracing::warn!(issuer = %self.settings.issuer, %error, "discovery failed");
+                    *last_failure = Some((now, error.clone()));
+                    error
+                }
+            },
+        };
+        self.known.load_full().ok_or(failure)
+    }
+
+    fn fresh(&self) -> Option<Arc<Known>> {
+        let now = self.clock.monotonic();
+        self.known.load_full().filter(|known| now < known.at + REFRESH_AFTER)
+    }
+}
+
+async fn discover(http: &HttpClient, issuer: &str) -> Result<IdmMetadata, IdmError> {
+    let mut failure = IdmError::Endpoints("the issuer is not a URL, so discovery is impossible");
+    for url in well_known(issuer) {
+        let answer = match http.get(&url).await {
+            Ok(answer) if answer.status == 200 => answer,
+            Ok(answer) if answer.status >= 500 => {
+                failure = IdmError::Unavailable { status: answer.status, retry_after: answer.retry_after };
+                continue;
+            }
+            Ok(_) => {
+                failure = IdmError::Endpoints("it has no metadata document; state its endpoints in the file");
+                continue;
+            }
+            Err(error) => {
+                failure = error.into();
+                continue;
+            }
+        };
+        match serde_json::from_slice::<IdmMetadata>(&answer.body) {
+            // RFC 8414 §3.3: else another server could answer in its name (mix-up).
+            Ok(metadata) if metadata.issuer == issuer => return Ok(metadata),
+            Ok(_) => failure = IdmError::Endpoints("its metadata states another issuer"),
+            Err(_) => failure = IdmError::Endpoints("its metadata is not the JSON that RFC 8414 describes"),
+        }
+    }
+    Err(failure)
+}
+
+/// The places where metadata is published: OpenID Connect appends, RFC 8414 §3.1 inserts before the path.
+fn well_known(issuer: &str) -> Vec<String> {
+    let Ok(url) = Url::parse(issuer) else { return Vec::new() };
+    if url.host().is_none() {
+        return Vec::new();
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    let with_path = |path: &str| {
+        let mut url = url.clone();
+        url.set_path(path);
+        url.to_string()
+    };
+    vec![
+        with_path(&format!("{path}/.well-known/openid-configuration")),
+        with_path(&format!("/.well-known/oauth-authorization-server{path}")),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_looked_for_where_both_specifications_put_it() {
+        assert_eq!(
+            well_known("https://idm.example/realms/a/"),
+            [
+                "https://idm.example/realms/a/.well-known/openid-configuration",
+                "https://idm.example/.well-known/oauth-authorization-server/realms/a",
+            ]
+        );
+        assert!(well_known("IdMS.server.com:9031").is_empty(), "the seeds' issuer is no URL");
+    }
+}

@@ -1,0 +1,48 @@
+//! What can go wrong in one call to an identity server.
+
+use std::time::Duration;
+
+use super::Refusal;
+use crate::http::HttpError;
+
+/// The outcome of a call that brought no token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdmError {
+    /// Discovery failed or names no such endpoint.
+    #[error("its endpoints are not known: {0}")]
+    Endpoints(&'static str),
+    /// No connection. Nothing was sent.
+    #[error("it cannot be reached (address, DNS, or TLS trust)")]
+    Unreachable,
+    /// The deadline passed, or the connection broke: what was sent may have been processed, so an assertion is spent.
+    #[error("it did not answer in full in time")]
+    NoAnswer,
+    /// 5xx, 429, or an error that says "later".
+    #[error("it answered {status}: not available")]
+    Unavailable {
+        /// HTTP status.
+        status: u16,
+        /// What it asked us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// An OAuth error response.
+    #[error("it refused: {0}")]
+    Refused(Refusal),
+    /// Neither a token response nor an OAuth error.
+    #[error("its answer is not usable: {0}")]
+    Nonsense(String),
+    /// Our own client assertion could not be signed.
+    #[error("our client assertion could not be signed")]
+    Signing,
+}
+
+impl From<HttpError> for IdmError {
+    fn from(error: HttpError) -> Self {
+        match error {
+            HttpError::Url => Self::Endpoints("the URL is not https (or http to loopback)"),
+            HttpError::Connect => Self::Unreachable,
+            HttpError::Timeout | HttpError::Broken => Self::NoAnswer,
+            HttpError::TooLarge | HttpError::Redirect => Self::Nonsense(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! One request to a token endpoint (RFC 6749 §3.2): never repeated here, because what it carries may be good once only.
+
+use zeroize::Zeroizing;
+
+use super::{ClientRegistration, Endpoints, IdmError, Refusal};
+use crate::clock::Clock;
+use crate::http::{Answer, HttpClient};
+use crate::oauth::form;
+use crate::oauth::token_response::TokenResponse;
+
+/// The parameters of one request, in order, each once. They hold tokens, so they are wiped.
+#[derive(Default)]
+pub struct Parameters(Vec<(&'static str, Zeroizing<String>)>, Vec<(String, String)>);
+
+impl Parameters {
+    /// States a parameter, replacing an earlier one of that name.
+    pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.0.retain(|(known, _)| *known != name);
+        self.0.push((name, Zeroizing::new(value.into())));
+    }
+
+    /// States a parameter if there is a value.
+    pub fn set_if_some(&mut self, name: &'static str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.set(name, value);
+        }
+    }
+
+    /// Fixed parameters from configuration. They win over ours of the same name: the operator knows the server.
+    pub fn extend_fixed(&mut self, fixed: &[(String, String)]) {
+        self.1.extend_from_slice(fixed);
+    }
+
+    fn encode(&self) -> Zeroizing<String> {
+        let ours = self
+            .0
+            .iter()
+            .filter(|(name, _)| !self.1.iter().any(|(fixed, _)| fixed == name))
+            .map(|(name, value)| (*name, value.as_str()));
+        let fixed = self.1.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        Zeroizing::new(form::encode(ours.chain(fixed)))
+    }
+}
+
+/// An identity server with our registration there.
+#[derive(Debug)]
+pub struct Idm {
+    endpoints: Endpoints,
+    registration: Option<ClientRegistration>,
+    http: HttpClient,
+    clock: Clock,
+}
+
+impl Idm {
+    /// `registration`: `None` when we only read its keys.
+    pub fn new(
+        endpoints: Endpoints,
+        registration: Option<ClientRegistration>,
+        http: HttpClient,
+        clock: Clock,
+    ) -> Self {
+        Self { endpoints, registration, http, clock }
+    }
+
+    /// Where its endpoints are.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// Asks its token endpoint once. `client_id`: sent instead of our own id, where the partner knows the MCX client itself (B.7.4).
+    pub async fn request_token(
+        &self,
+        mut parameters: Parameters,
+        client_id: Option<&str>,
+    ) -> Result<TokenResponse, IdmError> {
+        let url = self.endpoints.token_endpoint(&self.http).await?;
+        let answer = self.post(&url, &url, &mut parameters, client_id).await?;
+        read_token_response(&answer)
+    }
+
+    /// Posts an authenticated form to another of its endpoints (introspection, revocation) and returns the body of a 200.
+    pub async fn post_authenticated(
+        &self,
+        url: &str,
+        mut parameters: Parameters,
+    ) -> Result<Zeroizing<Vec<u8>>, IdmError> {
+        let token_endpoint = self.endpoints.token_endpoint(&self.http).await?;
+        let answer = self.post(url, &token_endpoint, &mut parameters, None).await?;
+        if answer.status == 200 { Ok(answer.body) } else { Err(failure(&answer)) }
+    }
+
+    /// Fetches a public document: a key set.
+    pub async fn fetch(&self, url: &str) -> Result<Zeroizing<Vec<u8>>, IdmError> {
+        let answer = self.http.get(url).await?;
+        if answer.status == 200 { Ok(answer.body) } else { Err(failure(&answer)) }
+    }
+
+    /// Its key set's address.
+    pub async fn jwks_uri(&self) -> Result<String, IdmError> {
+        self.endpoints.jwks_uri(&self.http).await
+    }
+
+    /// Its introspection endpoint's address.
+    pub async fn introspection_endpoint(&self) -> Result<String, IdmError> {
+        self.endpoints.introspection_endpoint(&self.http).await
+    }
+
+    async fn post(
+        &self,
+        url: &str,
+        token_endpoint: &str,
+        parameters: &mut Parameters,
+        client_id: Option<&str>,
+    ) -> Result<Answer, IdmError> {
+        let authorization = match &self.registration {
+            None => None,
+            Some(registration) => {
+                let issuer = self.endpoints.issuer();
+                registration.apply(parameters, issuer, token_endpoint, self.clock.now())?
+            }
+        };
+        parameters.set_if_some("client_id", client_id);
+        Ok(self.http.post_form(url, parameters.encode(), authorization.as_ref()).await?)
+    }
+}
+
+fn read_token_response(answer: &Answer) -> Result<TokenResponse, IdmError> {
+    // A 200 that carries an `error` is an error: some servers answer so.
+    if answer.status != 200 || Refusal::parse(answer.status, &answer.body).is_some() {
+        return Err(failure(answer));
+    }
+    TokenResponse::parse(&answer.body).map_err(|error| IdmError::Nonsense(error.to_string()))
+}
+
+fn failure(answer: &Answer) -> IdmError {
+    let unavailable = IdmError::Unavailable { status: answer.status, retry_after: answer.retry_after };
+    if answer.status >= 500 || answer.status == 429 {
+        return unavailable;
+    }
+    match Refusal::parse(answer.status, &answer.body) {
+        Some(refusal) if refusal.error == "temporarily_unavailable" => unavailable,
+        Some(refusal) => IdmError::Refused(refusal),
+        None => IdmError::Nonsense(format!("status {} without an OAuth error", answer.status)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operators_fixed_parameter_wins_and_none_is_repeated() {
+        let mut parameters = Parameters::default();
+        parameters.set("scope", "a");
+        parameters.set("scope", "b");
+        parameters.set_if_some("resource", None);
+        parameters.set("audience", "x y");
+        parameters.extend_fixed(&[("audience".to_owned(), "z".to_owned())]);
+        assert_eq!(parameters.encode().as_str(), "scope=b&audience=z");
+    }
+}
