@@ -5,9 +5,11 @@
 )]
 
 pub mod clock;
+pub mod home;
 pub mod http;
 pub mod idm;
 pub mod jose;
 pub mod oauth;
+pub mod partner;
 pub mod random;
 pub mod secret;

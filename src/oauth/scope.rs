@@ -74,6 +74,18 @@ impl ScopeSet {
         self.0.is_subset(&other.0)
     }
 
+    /// The same scopes under other names; `None` keeps a name.
+    #[must_use]
+    pub fn rename<'n>(&self, name: impl Fn(&str) -> Option<&'n str>) -> Self {
+        Self(self.0.iter().map(|scope| name(scope).unwrap_or(scope).to_owned()).collect())
+    }
+
+    /// The scopes that are in both.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        Self(self.0.intersection(&other.0).cloned().collect())
+    }
+
     /// The scopes that are here and not in `other`.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {

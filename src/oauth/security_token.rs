@@ -51,6 +51,17 @@ pub enum LegScope {
     Fixed(ScopeSet),
 }
 
+impl LegScope {
+    /// What is sent as `scope`; `None`: the parameter is left out.
+    pub fn value(&self, granted: &ScopeSet) -> Option<String> {
+        match self {
+            Self::Omit => None,
+            Self::Granted => Some(granted.to_string()),
+            Self::Fixed(scope) => Some(scope.to_string()),
+        }
+    }
+}
+
 /// What a minted security token looks like (B.8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MintPlan {

@@ -1,0 +1,90 @@
+//! Opaque home tokens: the home IdM is asked (RFC 7662), and its answer believed for seconds only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+
+use super::subject_token::{Subject, SubjectTokenError};
+use crate::clock::Clock;
+use crate::idm::{Idm, Parameters};
+use crate::jose::Claims;
+use crate::secret::{Token, TokenDigest};
+
+/// Answers remembered at once: bounds memory whatever is presented.
+const MAX_REMEMBERED: usize = 10_000;
+
+/// Which tokens are introspected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntrospectionMode {
+    /// Tokens that are not JWTs.
+    Opaque,
+    /// JWTs too, after their signature was verified: a revoked one is then refused within seconds.
+    Always,
+}
+
+/// Asks the home IdM about tokens.
+pub struct Introspector {
+    idm: Arc<Idm>,
+    mode: IntrospectionMode,
+    remember_for: Duration,
+    remembered: Cache<TokenDigest, Remembered>,
+    clock: Clock,
+}
+
+#[derive(Clone)]
+struct Remembered {
+    outcome: Result<Arc<Claims>, SubjectTokenError>,
+    until: Duration,
+}
+
+impl Introspector {
+    /// `remember_for`: seconds; a revoked token is accepted that much longer.
+    pub fn new(idm: Arc<Idm>, mode: IntrospectionMode, remember_for: Duration, clock: Clock) -> Self {
+        Self { idm, mode, remember_for, remembered: Cache::new(MAX_REMEMBERED), clock }
+    }
+
+    /// Which tokens are asked about.
+    pub fn mode(&self) -> IntrospectionMode {
+        self.mode
+    }
+
+    /// Asks about `token`, or remembers the answer; `judge` checks the claims either way, because time passes.
+    pub async fn introspect(
+        &self,
+        token: &Token,
+        judge: impl Fn(&Claims) -> Result<Subject, SubjectTokenError>,
+    ) -> Result<Subject, SubjectTokenError> {
+        let digest = token.digest();
+        let now = self.clock.monotonic();
+        if let Some(known) = self.remembered.get(&digest).filter(|known| now < known.until) {
+            return known.outcome.and_then(|claims| judge(&claims));
+        }
+        let outcome = self.ask(token).await.map(Arc::new);
+        // An unreachable home IdM is not an answer.
+        if !matches!(outcome, Err(SubjectTokenError::Home(_))) {
+            let until = now + self.remember_for;
+            self.remembered.insert(digest, Remembered { outcome: outcome.clone(), until });
+        }
+        outcome.and_then(|claims| judge(&claims))
+    }
+
+    async fn ask(&self, token: &Token) -> Result<Claims, SubjectTokenError> {
+        let url = self.idm.introspection_endpoint().await.map_err(SubjectTokenError::Home)?;
+        let mut parameters = Parameters::default();
+        parameters.set("token", token.expose());
+        parameters.set("token_type_hint", "access_token");
+        let body = self.idm.post_authenticated(&url, parameters).await.map_err(SubjectTokenError::Home)?;
+        let claims = Claims::from_json(&body)?;
+        match claims.get("active").and_then(serde_json::Value::as_bool) {
+            Some(true) => Ok(claims),
+            _ => Err(SubjectTokenError::Inactive),
+        }
+    }
+}
+
+impl std::fmt::Debug for Introspector {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Introspector").field("mode", &self.mode).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,165 @@
+//! The home IdM's public keys: from a file, or from its key set endpoint with rotation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::Mutex;
+
+use crate::clock::Clock;
+use crate::idm::{Idm, IdmError};
+use crate::jose::{Algorithm, JoseError, KeySet, UnverifiedToken};
+
+/// While there are no keys at all, the endpoint is asked again this soon: every user waits for it.
+const COOLDOWN_WITHOUT_KEYS: Duration = Duration::from_secs(1);
+
+/// Where the keys come from.
+#[derive(Debug)]
+pub enum HomeKeys {
+    /// A JWKS file, read at start.
+    Fixed(KeySet),
+    /// `jwks_uri`, stated or discovered.
+    Remote(Arc<RemoteKeys>),
+}
+
+/// Why a signature could not be accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyError {
+    /// The token is at fault.
+    Token(JoseError),
+    /// The keys that could decide are not to be had.
+    Unavailable(IdmError),
+}
+
+impl HomeKeys {
+    /// Checks the signature of `token`.
+    pub async fn verify(&self, token: &UnverifiedToken, algorithms: &[Algorithm]) -> Result<(), KeyError> {
+        match self {
+            Self::Fixed(set) => set.verify(token, algorithms).map(|_| ()).map_err(KeyError::Token),
+            Self::Remote(keys) => keys.verify(token, algorithms).await,
+        }
+    }
+}
+
+/// Keys of a `jwks_uri`. Requests read the current set without a lock; an unknown `kid` asks for a new one, at most
+/// once per cooldown whatever the number of requests (else forged tokens make the broker hammer the home IdM), and an
+/// endpoint that is down keeps the last good set.
+#[derive(Debug)]
+pub struct RemoteKeys {
+    idm: Arc<Idm>,
+    clock: Clock,
+    cooldown: Duration,
+    interval: Duration,
+    current: ArcSwapOption<Fetched>,
+    last_attempt: Mutex<Option<Attempt>>,
+}
+
+#[derive(Debug)]
+struct Fetched {
+    set: KeySet,
+    at: Duration,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    at: Duration,
+    failure: Option<IdmError>,
+}
+
+impl RemoteKeys {
+    /// `cooldown`: between two refreshes because of unknown keys; `interval`: after which the set is refreshed in the background.
+    pub fn new(idm: Arc<Idm>, clock: Clock, cooldown: Duration, interval: Duration) -> Arc<Self> {
+        let (current, last_attempt) = (ArcSwapOption::empty(), Mutex::new(None));
+        Arc::new(Self { idm, clock, cooldown, interval, current, last_attempt })
+    }
+
+    async fn verify(
+        self: &Arc<Self>,
+        token: &UnverifiedToken,
+        algorithms: &[Algorithm],
+    ) -> Result<(), KeyError> {
+        let known = self.current.load_full();
+        if let Some(known) = &known {
+            match known.set.verify(token, algorithms).map(|_| ()) {
+                Err(error) if may_be_rotation(error, token) => {}
+                outcome => {
+                    self.refresh_when_old(known);
+                    return outcome.map_err(KeyError::Token);
+                }
+            }
+        } else if !algorithms.contains(&token.header().algorithm) {
+            return Err(KeyError::Token(JoseError::Algorithm));
+        }
+        let failure = self.refresh(known.map(|known| known.at)).await;
+        match (self.current.load_full(), failure) {
+            (Some(fetched), failure) => match fetched.set.verify(token, algorithms) {
+                Ok(_) => Ok(()),
+                // The key may exist by now: the caller is not to blame while we cannot look.
+                Err(JoseError::UnknownKey) if failure.is_some() => {
+                    Err(failure.map_or(KeyError::Token(JoseError::UnknownKey), KeyError::Unavailable))
+                }
+                Err(error) => Err(KeyError::Token(error)),
+            },
+            (None, Some(failure)) => Err(KeyError::Unavailable(failure)),
+            (None, None) => Err(KeyError::Unavailable(IdmError::NoAnswer)),
+        }
+    }
+
+    /// Fetches the set unless somebody did since `seen`, or the cooldown lasts. Returns why the last attempt failed.
+    async fn refresh(self: &Arc<Self>, seen: Option<Duration>) -> Option<IdmError> {
+        let keys = Arc::clone(self);
+        // A task of its own: a caller that hangs up must not abort the refresh that others wait for.
+        let refreshed = tokio::spawn(async move {
+            let mut last = keys.last_attempt.lock().await;
+            if keys.current.load().as_ref().map(|fetched| fetched.at) != seen {
+                return None;
+            }
+            let cooldown =
+                if seen.is_some() { keys.cooldown } else { keys.cooldown.min(COOLDOWN_WITHOUT_KEYS) };
+            let now = keys.clock.monotonic();
+            if let Some(attempt) = last.as_ref().filter(|attempt| now < attempt.at + cooldown) {
+                return attempt.failure.clone();
+            }
+            let failure = keys.fetch(now).await.err();
+            if let Some(error) = &failure {
+                tracing::warn!(%error, "the home IdM's key set could not be fetched; the last good one is kept");
+            }
+            *last = Some(Attempt { at: now, failure: failure.clone() });
+            failure
+        });
+        refreshed.await.unwrap_or(Some(IdmError::NoAnswer))
+    }
+
+    async fn fetch(&self, now: Duration) -> Result<(), IdmError> {
+        let url = self.idm.jwks_uri().await?;
+        let body = self.idm.fetch(&url).await?;
+        let set = KeySet::parse(&body).map_err(|error| IdmError::Nonsense(error.to_string()))?;
+        tracing::info!(keys = set.len(), skipped = set.skipped(), "fetched the home IdM's key set");
+        self.current.store(Some(Arc::new(Fetched { set, at: now })));
+        Ok(())
+    }
+
+    fn refresh_when_old(self: &Arc<Self>, known: &Fetched) {
+        let old = self.clock.monotonic() >= known.at + self.interval;
+        // Somebody holds the lock: a refresh is under way.
+        if old && self.last_attempt.try_lock().is_ok() {
+            let (keys, seen) = (Arc::clone(self), known.at);
+            tokio::spawn(async move { keys.refresh(Some(seen)).await });
+        }
+    }
+
+    /// Fetches the set before the first request needs it.
+    pub async fn warm_up(self: &Arc<Self>) {
+        self.refresh(None).await;
+    }
+
+    /// Whether there is a set to verify with.
+    pub fn is_ready(&self) -> bool {
+        self.current.load().is_some()
+    }
+}
+
+/// An unknown `kid`, or, in a token without `kid` (TS 33.180 B.2.2), a signature that no known key fits.
+fn may_be_rotation(error: JoseError, token: &UnverifiedToken) -> bool {
+    error == JoseError::UnknownKey || (error == JoseError::Signature && token.header().kid.is_none())
+}

@@ -1,0 +1,11 @@
+//! Our identity domain: who the user is (the subject token), and the security token that vouches for them elsewhere.
+
+pub mod introspection;
+pub mod keys;
+pub mod security_token;
+pub mod subject_token;
+
+pub use introspection::{IntrospectionMode, Introspector};
+pub use keys::{HomeKeys, RemoteKeys};
+pub use security_token::{SecurityTokenError, SecurityTokenRequest, SecurityTokens};
+pub use subject_token::{Subject, SubjectTokenError, SubjectTokenSettings, SubjectTokens};

@@ -1,0 +1,162 @@
+//! The first leg: a security token for one partner (TS 33.180 B.8), exchanged at the home IdM (B.7.2, B.7.3) or minted here.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::Subject;
+use crate::clock::Clock;
+use crate::idm::{Idm, IdmError, Parameters, Refusal, RefusalPattern};
+use crate::jose::{SigningHeader, SigningKey};
+use crate::oauth::grant_type;
+use crate::oauth::scope::ScopeSet;
+use crate::oauth::security_token::{AudienceForm, ExchangePlan, MintPlan, SecurityTokenSource};
+use crate::oauth::token_response::TokenResponse;
+use crate::random;
+use crate::secret::Token;
+
+/// Why there is no security token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SecurityTokenError {
+    /// The home IdM no longer accepts the subject token: the user signed out, or was disabled.
+    #[error("the home IdM refused the subject token: {0}")]
+    SubjectRefused(Refusal),
+    /// The call failed.
+    #[error("home IdM: {0}")]
+    Idm(#[from] IdmError),
+    /// The home IdM issued another kind of token than the partner file accepts.
+    #[error("the home IdM issued a token whose issued_token_type is not accepted for this partner")]
+    IssuedTokenType,
+    /// `token_type` is not an accepted one.
+    #[error("the home IdM issued a token whose token_type is not accepted for this partner")]
+    TokenType,
+    /// Minting was asked for, and there is no key or it failed.
+    #[error("the broker could not sign the security token")]
+    Signing,
+}
+
+/// What the security token is for.
+#[derive(Debug, Clone, Copy)]
+pub struct SecurityTokenRequest<'a> {
+    /// The validated user.
+    pub subject: &'a Subject,
+    /// The token that proved it.
+    pub subject_token: &'a Token,
+    /// The MCX client.
+    pub client_id: &'a str,
+    /// The scopes that policy granted, as the partner names them.
+    pub scope: &'a ScopeSet,
+}
+
+/// Obtains security tokens. Each is used once: many identity servers accept an assertion once only.
+#[derive(Debug)]
+pub struct SecurityTokens {
+    idm: Arc<Idm>,
+    key: Option<SigningKey>,
+    clock: Clock,
+}
+
+impl SecurityTokens {
+    /// `key`: signs minted tokens.
+    pub fn new(idm: Arc<Idm>, key: Option<SigningKey>, clock: Clock) -> Self {
+        Self { idm, key, clock }
+    }
+
+    /// A fresh security token.
+    pub async fn obtain(
+        &self,
+        source: &SecurityTokenSource,
+        request: SecurityTokenRequest<'_>,
+    ) -> Result<Token, SecurityTokenError> {
+        match source {
+            SecurityTokenSource::Exchange(plan) => self.exchange(plan, request).await,
+            SecurityTokenSource::Mint(plan) => self.mint(plan, request),
+        }
+    }
+
+    /// B.7.2.
+    async fn exchange(
+        &self,
+        plan: &ExchangePlan,
+        request: SecurityTokenRequest<'_>,
+    ) -> Result<Token, SecurityTokenError> {
+        let mut parameters = Parameters::default();
+        parameters.set("grant_type", grant_type::TOKEN_EXCHANGE);
+        parameters.set("subject_token", request.subject_token.expose());
+        parameters.set("subject_token_type", plan.subject_token_type.as_str());
+        parameters.set_if_some("requested_token_type", plan.requested_token_type.as_deref());
+        parameters.set_if_some("resource", plan.resource.as_deref());
+        parameters.set_if_some("audience", plan.audience.as_deref());
+        parameters.set_if_some("scope", plan.scope.value(request.scope).as_deref());
+        parameters.extend_fixed(&plan.parameters);
+        let response = self.idm.request_token(parameters, None).await.map_err(|error| match error {
+            IdmError::Refused(refusal) if is_subject_refusal(plan, &refusal) => {
+                SecurityTokenError::SubjectRefused(refusal)
+            }
+            other => SecurityTokenError::Idm(other),
+        })?;
+        check_response(plan, &response)?;
+        Ok(response.access_token)
+    }
+
+    /// B.8: the broker is the issuer, so it controls every claim.
+    fn mint(&self, plan: &MintPlan, request: SecurityTokenRequest<'_>) -> Result<Token, SecurityTokenError> {
+        let key = self.key.as_ref().ok_or(SecurityTokenError::Signing)?;
+        let header = SigningHeader { typ: plan.typ.as_deref(), kid: plan.kid };
+        let claims = self.minted_claims(plan, request);
+        key.sign(&header, &claims).map_err(|_| SecurityTokenError::Signing)
+    }
+
+    fn minted_claims(&self, plan: &MintPlan, request: SecurityTokenRequest<'_>) -> Map<String, Value> {
+        let now = self.clock.now();
+        let mut claims = Map::new();
+        for name in &plan.copied_claims {
+            if let Some(value) = request.subject.claims.get(name) {
+                claims.insert(name.clone(), value.clone());
+            }
+        }
+        for (name, value) in &plan.claims {
+            claims.insert(name.clone(), json!(value));
+        }
+        // What decides comes last: neither a copied nor a fixed claim replaces it.
+        claims.insert("iss".to_owned(), json!(plan.issuer));
+        claims.insert("sub".to_owned(), json!(request.subject.id));
+        claims.insert(
+            "aud".to_owned(),
+            match plan.audience_form {
+                AudienceForm::ClientAndPartner => json!([request.client_id, plan.audience]),
+                AudienceForm::Single => json!(plan.audience),
+            },
+        );
+        claims.insert("iat".to_owned(), json!(now.unix_seconds()));
+        claims.insert("exp".to_owned(), json!(now.plus(plan.lifetime).unix_seconds()));
+        if plan.jti {
+            claims.insert("jti".to_owned(), json!(random::id()));
+        }
+        if let Some(client_id) = &plan.client_id {
+            claims.insert("client_id".to_owned(), json!(client_id));
+        }
+        if plan.scope {
+            claims.insert("scope".to_owned(), json!(request.scope.to_string()));
+        }
+        claims
+    }
+}
+
+fn is_subject_refusal(plan: &ExchangePlan, refusal: &Refusal) -> bool {
+    plan.subject_refusals.iter().any(|pattern| refusal.is_any(&[RefusalPattern::parse(pattern)]))
+}
+
+/// B.7.3. An answer that leaves the member out is taken: what the token itself says is looked at next.
+fn check_response(plan: &ExchangePlan, response: &TokenResponse) -> Result<(), SecurityTokenError> {
+    let issued = response.issued_token_type.as_ref();
+    if issued.is_some_and(|issued| !plan.issued_token_types.contains(issued)) {
+        return Err(SecurityTokenError::IssuedTokenType);
+    }
+    let accepted =
+        |token_type: &String| plan.token_types.iter().any(|known| known.eq_ignore_ascii_case(token_type));
+    if response.token_type.as_ref().is_some_and(|token_type| !accepted(token_type)) {
+        return Err(SecurityTokenError::TokenType);
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! The second leg: the security token is traded for the partner's access token (TS 33.180 B.7.4, B.7.5).
+
+use std::time::Duration;
+
+use super::definition::{GrantType, Partner};
+use super::demands::{self, Mismatch};
+use crate::clock::Timestamp;
+use crate::idm::{IdmError, Parameters, Refusal};
+use crate::oauth::grant_type;
+use crate::oauth::scope::ScopeSet;
+use crate::oauth::token_response::{ExpiresIn, TokenResponse};
+use crate::secret::Token;
+
+/// A partner's access token for one user.
+#[derive(Debug, Clone)]
+pub struct PartnerToken {
+    /// Opaque: never parsed, never logged (B.9).
+    pub access_token: Token,
+    /// When it ends, by the partner's word and our own limit.
+    pub expires_at: Timestamp,
+    /// What it is good for, in our names.
+    pub scope: ScopeSet,
+    /// Only when the partner file forwards it.
+    pub refresh_token: Option<Token>,
+    /// Only when the partner file forwards it.
+    pub id_token: Option<Token>,
+}
+
+/// Why there is no partner token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GrantError {
+    /// The security token would be refused, so it was not sent.
+    #[error("the security token does not fit the partner: {0}")]
+    Mismatch(#[from] Mismatch),
+    /// The partner does not accept this user.
+    #[error("the partner IdM refused this user: {0}")]
+    UserRefused(Refusal),
+    /// The partner does not grant this scope.
+    #[error("the partner IdM refused the scope: {0}")]
+    ScopeRefused(Refusal),
+    /// The partner does not accept our registration.
+    #[error("the partner IdM refused the broker's credentials: {0}")]
+    CredentialsRefused(Refusal),
+    /// The call failed otherwise.
+    #[error("partner IdM: {0}")]
+    Idm(IdmError),
+    /// A 200 that cannot be believed.
+    #[error("the partner IdM's token response cannot be used: {0}")]
+    Response(ResponseFault),
+}
+
+/// What is wrong with a token response (B.7.5).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResponseFault {
+    /// `token_type` is missing or not bearer: a client would use the token wrongly.
+    #[error("token_type is not bearer")]
+    TokenType,
+    /// `expires_in` is missing, and the partner file does not allow that.
+    #[error("expires_in is missing")]
+    ExpiresInMissing,
+    /// The token is dead on arrival.
+    #[error("expires_in is zero or negative")]
+    Expired,
+    /// The partner granted what nobody asked for: more than policy allowed would reach the client.
+    #[error("the scope is wider than asked for: {0}")]
+    ScopeWider(ScopeSet),
+}
+
+impl Partner {
+    /// Looks at the security token and returns its `exp`; see [`demands::inspect`].
+    pub fn inspect(&self, security_token: &Token, now: Timestamp) -> Result<Timestamp, GrantError> {
+        Ok(demands::inspect(security_token, &self.demands, now)?)
+    }
+
+    /// Trades the security token, once: whatever happens, it is never sent again.
+    /// `client_id`: the MCX client's own; `scope`: in our names; `now`: before the call, so that the lifetime is
+    /// never overstated.
+    pub async fn redeem(
+        &self,
+        security_token: &Token,
+        client_id: &str,
+        scope: &ScopeSet,
+        now: Timestamp,
+    ) -> Result<PartnerToken, GrantError> {
+        let asked = self.scopes.to_partner(scope);
+        let parameters = self.parameters(security_token, &asked);
+        let client_id = Some(client_id).filter(|_| self.grant.forward_client_id);
+        let response =
+            self.idm.request_token(parameters, client_id).await.map_err(|error| self.classify(error))?;
+        self.accept(response, &asked, now).map_err(GrantError::Response)
+    }
+
+    fn parameters(&self, security_token: &Token, scope: &ScopeSet) -> Parameters {
+        let mut parameters = Parameters::default();
+        match self.grant.kind {
+            GrantType::JwtBearer => {
+                parameters.set("grant_type", grant_type::JWT_BEARER);
+                parameters.set("assertion", security_token.expose());
+            }
+            GrantType::TokenExchange => {
+                parameters.set("grant_type", grant_type::TOKEN_EXCHANGE);
+                parameters.set("subject_token", security_token.expose());
+                parameters.set("subject_token_type", self.grant.subject_token_type.as_str());
+                parameters.set_if_some("requested_token_type", self.grant.requested_token_type.as_deref());
+            }
+        }
+        parameters.set_if_some("resource", self.grant.resource.as_deref());
+        parameters.set_if_some("audience", self.grant.audience.as_deref());
+        parameters.set_if_some("scope", self.grant.scope.value(scope).as_deref());
+        parameters.extend_fixed(&self.grant.parameters);
+        parameters
+    }
+
+    fn classify(&self, error: IdmError) -> GrantError {
+        match error {
+            IdmError::Refused(refusal) if refusal.is_any(&self.grant.credential_refusals) => {
+                GrantError::CredentialsRefused(refusal)
+            }
+            IdmError::Refused(refusal) if refusal.error == "invalid_scope" => {
+                GrantError::ScopeRefused(refusal)
+            }
+            IdmError::Refused(refusal) if refusal.is_any(&self.grant.user_refusals) => {
+                GrantError::UserRefused(refusal)
+            }
+            other => GrantError::Idm(other),
+        }
+    }
+
+    /// B.7.5. Missing `scope` means "as asked" (RFC 6749 §5.1).
+    fn accept(
+        &self,
+        response: TokenResponse,
+        asked: &ScopeSet,
+        now: Timestamp,
+    ) -> Result<PartnerToken, ResponseFault> {
+        let token_type = response.token_type.as_deref().unwrap_or_default();
+        if !self.grant.token_types.iter().any(|known| known.eq_ignore_ascii_case(token_type)) {
+            return Err(ResponseFault::TokenType);
+        }
+        let lifetime = match response.expires_in {
+            ExpiresIn::Lifetime(lifetime) => lifetime,
+            ExpiresIn::NotPositive => return Err(ResponseFault::Expired),
+            ExpiresIn::Missing if self.grant.assumed_lifetime == Duration::ZERO => {
+                return Err(ResponseFault::ExpiresInMissing);
+            }
+            ExpiresIn::Missing => self.grant.assumed_lifetime,
+        };
+        let granted = match response.scope {
+            None => asked.clone(),
+            Some(granted) => {
+                let wider = granted.difference(asked).difference(&self.grant.tolerated_scopes);
+                if !wider.is_empty() {
+                    return Err(ResponseFault::ScopeWider(wider));
+                }
+                granted.intersection(asked)
+            }
+        };
+        Ok(PartnerToken {
+            access_token: response.access_token,
+            expires_at: now.plus(lifetime.min(self.grant.max_lifetime)),
+            scope: self.scopes.from_partner(&granted),
+            refresh_token: response.refresh_token.filter(|_| self.grant.forward_refresh_token),
+            id_token: response.id_token.filter(|_| self.grant.forward_id_token),
+        })
+    }
+}

@@ -1,0 +1,11 @@
+//! Other identity domains: who they are, what they demand of a security token, and the grant that trades it for an access token.
+
+pub mod definition;
+pub mod demands;
+pub mod grant;
+pub mod registry;
+
+pub use definition::{Grant, GrantType, Partner, Scopes};
+pub use demands::Mismatch;
+pub use grant::{GrantError, PartnerToken, ResponseFault};
+pub use registry::{PartnerRegistry, TargetError};

@@ -1,0 +1,87 @@
+//! All partners, found by what a client sends: `resource` (B.7.2) or `audience`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::Partner;
+
+/// Why a request names no partner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// Neither `resource` nor `audience`.
+    #[error("neither resource nor audience names a partner")]
+    Missing,
+    /// No such partner, or a disabled one: the two look alike to a client.
+    #[error("no partner of that name")]
+    Unknown,
+    /// `resource` and `audience` name different partners: serving either would be a guess.
+    #[error("resource and audience name different partners")]
+    Conflict,
+}
+
+/// The partners of this broker. Replaced as a whole, so that no request sees half a change.
+#[derive(Debug)]
+pub struct PartnerRegistry(ArcSwap<Index>);
+
+#[derive(Debug, Default)]
+struct Index {
+    by_resource: HashMap<String, Arc<Partner>>,
+    by_audience: HashMap<String, Arc<Partner>>,
+}
+
+impl PartnerRegistry {
+    /// Disabled partners are left out.
+    pub fn new(partners: impl IntoIterator<Item = Partner>) -> Self {
+        Self(ArcSwap::from_pointee(Index::of(partners)))
+    }
+
+    /// Replaces all partners at once.
+    pub fn replace(&self, partners: impl IntoIterator<Item = Partner>) {
+        self.0.store(Arc::new(Index::of(partners)));
+    }
+
+    /// The partner that `resource` and `audience` name; when both are given, both must name the same one.
+    pub fn resolve(
+        &self,
+        resource: Option<&str>,
+        audience: Option<&str>,
+    ) -> Result<Arc<Partner>, TargetError> {
+        let index = self.0.load();
+        let by_resource = resource.map(|name| index.by_resource.get(name).ok_or(TargetError::Unknown));
+        let by_audience = audience.map(|name| index.by_audience.get(name).ok_or(TargetError::Unknown));
+        match (by_resource, by_audience) {
+            (None, None) => Err(TargetError::Missing),
+            (Some(found), None) | (None, Some(found)) => found.cloned(),
+            (Some(one), Some(other)) => match (one?, other?) {
+                (one, other) if one.id == other.id => Ok(Arc::clone(one)),
+                _ => Err(TargetError::Conflict),
+            },
+        }
+    }
+
+    /// How many partners are served.
+    pub fn len(&self) -> usize {
+        self.0.load().by_resource.len()
+    }
+
+    /// Whether no partner is served.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Index {
+    fn of(partners: impl IntoIterator<Item = Partner>) -> Self {
+        let mut index = Self::default();
+        for partner in partners.into_iter().filter(|partner| partner.enabled).map(Arc::new) {
+            let names = partner.domains.iter().chain([&partner.id, &partner.resource]);
+            for name in names {
+                index.by_audience.insert(name.clone(), Arc::clone(&partner));
+            }
+            index.by_resource.insert(partner.resource.clone(), partner);
+        }
+        index
+    }
+}
