@@ -4,7 +4,10 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")
 )]
 
+pub mod cache;
+pub mod client;
 pub mod clock;
+pub mod exchange;
 pub mod home;
 pub mod http;
 pub mod idm;
@@ -13,3 +16,4 @@ pub mod oauth;
 pub mod partner;
 pub mod random;
 pub mod secret;
+pub mod telemetry;

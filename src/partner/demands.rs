@@ -123,7 +123,7 @@ mod tests {
         }
     }
 
-    fn look(demands: &Demands, changes: Value, header: SigningHeader<'_>) -> Result<Timestamp, Mismatch> {
+    fn look(demands: &Demands, changes: &Value, header: SigningHeader<'_>) -> Result<Timestamp, Mismatch> {
         let mut claims = json!({"iss": "home", "sub": "alice", "aud": ["client", "partner"], "iat": 1_000_000, "exp": 1_000_600});
         for (name, value) in changes.as_object().unwrap() {
             claims[name] = value.clone();
@@ -161,7 +161,7 @@ mod tests {
             (&kid, json!({}), Err(Mismatch::Missing("kid".to_owned()))),
             (&jti, json!({}), Err(Mismatch::Missing("jti".to_owned()))),
         ] {
-            assert_eq!(look(demands, changes.clone(), plain), expected, "{changes}");
+            assert_eq!(look(demands, &changes, plain), expected, "{changes}");
         }
         assert!(matches!(inspect(&Token::from("opaque"), &demands(), NOW), Err(Mismatch::NotJwt(_))));
     }

@@ -1,0 +1,140 @@
+//! Sealing of what leaves the process: whoever holds a Redis dump holds nothing, and cannot move one user's entry under
+//! another's key. AES-256-GCM with the full tag and a random 96-bit nonce; josekit's JWE is not used, because it accepts
+//! truncated tags.
+
+use std::fmt;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use zeroize::Zeroizing;
+
+use super::CacheKey;
+use crate::random;
+use crate::secret::{Secret, sha256};
+
+/// The first byte of every sealed value.
+const VERSION: u8 = 1;
+const KEY_ID_LEN: usize = 8;
+const HEADER_LEN: usize = 1 + KEY_ID_LEN + NONCE_LEN;
+
+/// A key that is not 32 bytes of hexadecimal or base64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a sealing key is 32 random bytes in hexadecimal or base64")]
+pub struct SealingError;
+
+/// The keys: the first seals, all open, so that a key is replaced without losing what the old one sealed.
+pub struct SealingKeys(Vec<(KeyId, LessSafeKey)>);
+
+type KeyId = [u8; KEY_ID_LEN];
+
+impl SealingKeys {
+    /// From the texts of the key files, the sealing one first. Without any, one is made for this process: other replicas
+    /// cannot open what it seals, and nothing survives a restart.
+    pub fn new(keys: &[Secret]) -> Result<Self, SealingError> {
+        if keys.is_empty() {
+            return Ok(Self(vec![key(&random::bytes::<32>())?]));
+        }
+        keys.iter().map(|text| key(&*decode(text)?)).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Seals `plain` for `place`.
+    pub(super) fn seal(&self, place: &CacheKey, plain: &[u8]) -> Option<Vec<u8>> {
+        let (id, key) = self.0.first()?;
+        let nonce = random::bytes::<NONCE_LEN>();
+        let mut body = Zeroizing::new(plain.to_vec());
+        let aad = Aad::from(place.associated_data());
+        key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut *body).ok()?;
+        let mut sealed = Vec::with_capacity(HEADER_LEN + body.len());
+        sealed.push(VERSION);
+        sealed.extend_from_slice(id);
+        sealed.extend_from_slice(&nonce);
+        sealed.extend_from_slice(&body);
+        Some(sealed)
+    }
+
+    /// Opens what was sealed for `place`; `None` when it was truncated, altered, moved, or sealed by a stranger.
+    pub(super) fn open(&self, place: &CacheKey, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let (header, body) = sealed.split_at_checked(HEADER_LEN)?;
+        let (version, rest) = header.split_first()?;
+        let (id, nonce) = rest.split_at_checked(KEY_ID_LEN)?;
+        let (_, key) = self.0.iter().find(|(known, _)| *version == VERSION && known == id)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut body = Zeroizing::new(body.to_vec());
+        let length = key.open_in_place(nonce, Aad::from(place.associated_data()), &mut body).ok()?.len();
+        body.truncate(length);
+        Some(body)
+    }
+}
+
+fn key(bytes: &[u8; 32]) -> Result<(KeyId, LessSafeKey), SealingError> {
+    let mut id = KeyId::default();
+    id.copy_from_slice(&sha256(bytes)[..KEY_ID_LEN]);
+    let key = UnboundKey::new(&AES_256_GCM, bytes).map_err(|_| SealingError)?;
+    Ok((id, LessSafeKey::new(key)))
+}
+
+fn decode(text: &Secret) -> Result<Zeroizing<[u8; 32]>, SealingError> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    let text = text.expose().trim();
+    let hex = || -> Option<Vec<u8>> {
+        let digit = |byte: &u8| char::from(*byte).to_digit(16);
+        let pairs = text.as_bytes().chunks(2);
+        pairs.map(|pair| u8::try_from(digit(pair.first()?)? * 16 + digit(pair.get(1)?)?).ok()).collect()
+    };
+    let bytes = match text.len() {
+        64 => hex(),
+        _ => STANDARD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text)).ok(),
+    };
+    let bytes = Zeroizing::new(bytes.ok_or(SealingError)?);
+    Ok(Zeroizing::new(<[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| SealingError)?))
+}
+
+impl fmt::Debug for SealingKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "SealingKeys({})", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: CacheKey = CacheKey { user: [1; 16], entry: [2; 32] };
+    const ELSEWHERE: CacheKey = CacheKey { user: [1; 16], entry: [3; 32] };
+
+    #[test]
+    fn a_sealed_value_opens_in_its_place_only() {
+        let keys = SealingKeys::new(&[]).unwrap();
+        let sealed = keys.seal(&PLACE, b"token").unwrap();
+        assert_eq!(keys.open(&PLACE, &sealed).unwrap().as_slice(), b"token");
+        assert!(keys.open(&ELSEWHERE, &sealed).is_none(), "moved");
+        assert!(SealingKeys::new(&[]).unwrap().open(&PLACE, &sealed).is_none(), "a stranger's key");
+        for length in 0..sealed.len() {
+            assert!(keys.open(&PLACE, &sealed[..length]).is_none(), "truncated to {length}");
+        }
+        for position in 0..sealed.len() {
+            let mut altered = sealed.clone();
+            altered[position] ^= 1;
+            assert!(keys.open(&PLACE, &altered).is_none(), "altered at {position}");
+        }
+    }
+
+    #[test]
+    fn the_first_key_seals_and_all_open() {
+        let (old, new) = (Secret::from("11".repeat(32)), Secret::from("22".repeat(32)));
+        let sealed = SealingKeys::new(std::slice::from_ref(&old)).unwrap().seal(&PLACE, b"x").unwrap();
+        let rotated = SealingKeys::new(&[new.clone(), old]).unwrap();
+        assert!(rotated.open(&PLACE, &sealed).is_some());
+        let resealed = rotated.seal(&PLACE, b"x").unwrap();
+        assert!(SealingKeys::new(&[new]).unwrap().open(&PLACE, &resealed).is_some());
+    }
+
+    #[test]
+    fn keys_are_32_bytes() {
+        for text in ["", "11", "zz", &"11".repeat(31), &"1".repeat(63), &"g".repeat(64), "not base64!"] {
+            assert_eq!(SealingKeys::new(&[Secret::from(text)]).err(), Some(SealingError), "{text}");
+        }
+        let base64 = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+        assert!(SealingKeys::new(&[Secret::from(base64)]).is_ok());
+    }
+}

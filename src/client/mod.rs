@@ -1,0 +1,9 @@
+//! Who calls us: registered clients and how they prove it.
+
+pub mod assertion;
+pub mod credentials;
+pub mod registry;
+pub mod replay;
+
+pub use credentials::{Credentials, CredentialsError};
+pub use registry::{Client, ClientAuthenticationMethod, ClientError, ClientRegistry, Names};

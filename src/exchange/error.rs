@@ -1,0 +1,227 @@
+//! Every way an exchange can end without a token: whose fault it is, and a stable code for logs and metrics.
+
+use std::time::Duration;
+
+use super::policy::Denied;
+use crate::client::ClientError;
+use crate::home::{SecurityTokenError, SubjectTokenError};
+use crate::idm::IdmError;
+use crate::partner::{GrantError, TargetError};
+
+/// Which part of the chain an outcome belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leg {
+    /// The broker itself.
+    Broker,
+    /// The home IdM: keys, introspection, security token.
+    Home,
+    /// The partner IdM: the grant.
+    Partner,
+}
+
+impl Leg {
+    /// For logs, metrics and `error_description`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Broker => "broker",
+            Self::Home => "home",
+            Self::Partner => "partner",
+        }
+    }
+}
+
+/// Why there is no token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExchangeError {
+    /// The caller is not who it says.
+    #[error("client authentication failed: {0}")]
+    Client(#[from] ClientError),
+    /// The subject token is not acceptable, or cannot be judged now.
+    #[error("subject token: {0}")]
+    SubjectToken(#[from] SubjectTokenError),
+    /// No such partner.
+    #[error("{0}")]
+    Target(#[from] TargetError),
+    /// Not allowed.
+    #[error("{0}")]
+    Denied(#[from] Denied),
+    /// The first leg failed.
+    #[error("{0}")]
+    SecurityToken(#[from] SecurityTokenError),
+    /// The second leg failed.
+    #[error("{0}")]
+    Grant(#[from] GrantError),
+    /// The overall deadline passed while that leg was under way.
+    #[error("the exchange took longer than allowed")]
+    Deadline(Leg),
+    /// The partner issues tokens that live for less than a few seconds.
+    #[error("the partner's token has only seconds left")]
+    ShortLived,
+}
+
+/// Who has to do something about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The client or its user.
+    Caller,
+    /// Nobody at once: it passes.
+    Outage,
+    /// Whoever runs this broker or the identity server: a configuration or a broken peer.
+    Operator,
+}
+
+impl ExchangeError {
+    /// The leg that it happened on.
+    pub fn leg(&self) -> Leg {
+        match self {
+            Self::SubjectToken(SubjectTokenError::Home(_)) => Leg::Home,
+            Self::Client(_) | Self::SubjectToken(_) | Self::Target(_) | Self::Denied(_) => Leg::Broker,
+            Self::SecurityToken(SecurityTokenError::Signing) => Leg::Broker,
+            // The mismatch is noticed here, and made at the home IdM.
+            Self::SecurityToken(_) | Self::Grant(GrantError::Mismatch(_)) => Leg::Home,
+            Self::Grant(_) | Self::ShortLived => Leg::Partner,
+            Self::Deadline(leg) => *leg,
+        }
+    }
+
+    /// Stable: the metric label, the log field, the heading in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Client(ClientError::Unknown) => "client_unknown",
+            Self::Client(ClientError::Method) => "client_method",
+            Self::Client(ClientError::Secret) => "client_secret",
+            Self::Client(ClientError::Assertion(_)) => "client_assertion",
+            Self::SubjectToken(error) => subject_token_code(error),
+            Self::Target(TargetError::Missing) => "target_missing",
+            Self::Target(TargetError::Unknown) => "target_unknown",
+            Self::Target(TargetError::Conflict) => "target_conflict",
+            Self::Denied(Denied::OtherClientsToken) => "denied_other_clients_token",
+            Self::Denied(Denied::Partner) => "denied_partner",
+            Self::Denied(Denied::Scope(_)) => "denied_scope",
+            Self::Denied(Denied::NoScope) => "denied_no_scope",
+            Self::SecurityToken(error) => security_token_code(error),
+            Self::Grant(error) => grant_code(error),
+            Self::Deadline(Leg::Home) => "home_deadline",
+            Self::Deadline(_) => "partner_deadline",
+            Self::ShortLived => "partner_token_short_lived",
+        }
+    }
+
+    /// Who has to act.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Client(_) | Self::Target(_) | Self::Denied(_) => Fault::Caller,
+            Self::SubjectToken(SubjectTokenError::Home(error)) => idm_fault(error),
+            Self::SubjectToken(_) | Self::SecurityToken(SecurityTokenError::SubjectRefused(_)) => {
+                Fault::Caller
+            }
+            Self::SecurityToken(SecurityTokenError::Idm(error)) | Self::Grant(GrantError::Idm(error)) => {
+                idm_fault(error)
+            }
+            Self::SecurityToken(_) => Fault::Operator,
+            Self::Grant(GrantError::UserRefused(_) | GrantError::ScopeRefused(_)) => Fault::Caller,
+            Self::Grant(_) | Self::ShortLived => Fault::Operator,
+            Self::Deadline(_) => Fault::Outage,
+        }
+    }
+
+    /// How long the identity server asked us to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::SubjectToken(SubjectTokenError::Home(IdmError::Unavailable { retry_after, .. }))
+            | Self::SecurityToken(SecurityTokenError::Idm(IdmError::Unavailable { retry_after, .. }))
+            | Self::Grant(GrantError::Idm(IdmError::Unavailable { retry_after, .. })) => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// A server that is away comes back; one that refuses or answers nonsense needs a person.
+fn idm_fault(error: &IdmError) -> Fault {
+    match error {
+        IdmError::Unreachable | IdmError::NoAnswer | IdmError::Unavailable { .. } => Fault::Outage,
+        IdmError::Endpoints(_) | IdmError::Refused(_) | IdmError::Nonsense(_) | IdmError::Signing => {
+            Fault::Operator
+        }
+    }
+}
+
+fn subject_token_code(error: &SubjectTokenError) -> &'static str {
+    match error {
+        SubjectTokenError::Token(_) => "subject_token_signature",
+        SubjectTokenError::Claim(_) => "subject_token_claim",
+        SubjectTokenError::Missing(_) => "subject_token_missing_claim",
+        SubjectTokenError::Type => "subject_token_type",
+        SubjectTokenError::Expired => "subject_token_expired",
+        SubjectTokenError::NotYetValid => "subject_token_not_yet_valid",
+        SubjectTokenError::Lifetime => "subject_token_lifetime",
+        SubjectTokenError::Issuer => "subject_token_issuer",
+        SubjectTokenError::Audience => "subject_token_audience",
+        SubjectTokenError::Identity => "subject_token_identity",
+        SubjectTokenError::Inactive => "subject_token_inactive",
+        SubjectTokenError::Home(error) => idm_code(error, &HOME),
+    }
+}
+
+fn security_token_code(error: &SecurityTokenError) -> &'static str {
+    match error {
+        SecurityTokenError::SubjectRefused(_) => "home_subject_refused",
+        SecurityTokenError::Idm(error) => idm_code(error, &HOME),
+        SecurityTokenError::IssuedTokenType => "home_issued_token_type",
+        SecurityTokenError::TokenType => "home_token_type",
+        SecurityTokenError::Signing => "broker_signing",
+    }
+}
+
+fn grant_code(error: &GrantError) -> &'static str {
+    match error {
+        GrantError::Mismatch(_) => "security_token_mismatch",
+        GrantError::UserRefused(_) => "partner_user_refused",
+        GrantError::ScopeRefused(_) => "partner_scope_refused",
+        GrantError::CredentialsRefused(_) => "partner_credentials_refused",
+        GrantError::Idm(error) => idm_code(error, &PARTNER),
+        GrantError::Response(_) => "partner_response",
+    }
+}
+
+struct IdmCodes {
+    endpoints: &'static str,
+    unreachable: &'static str,
+    no_answer: &'static str,
+    unavailable: &'static str,
+    refused: &'static str,
+    nonsense: &'static str,
+    signing: &'static str,
+}
+
+const HOME: IdmCodes = IdmCodes {
+    endpoints: "home_endpoints",
+    unreachable: "home_unreachable",
+    no_answer: "home_no_answer",
+    unavailable: "home_unavailable",
+    refused: "home_refused",
+    nonsense: "home_nonsense",
+    signing: "home_client_assertion",
+};
+
+const PARTNER: IdmCodes = IdmCodes {
+    endpoints: "partner_endpoints",
+    unreachable: "partner_unreachable",
+    no_answer: "partner_no_answer",
+    unavailable: "partner_unavailable",
+    refused: "partner_refused",
+    nonsense: "partner_nonsense",
+    signing: "partner_client_assertion",
+};
+
+fn idm_code(error: &IdmError, codes: &IdmCodes) -> &'static str {
+    match error {
+        IdmError::Endpoints(_) => codes.endpoints,
+        IdmError::Unreachable => codes.unreachable,
+        IdmError::NoAnswer => codes.no_answer,
+        IdmError::Unavailable { .. } => codes.unavailable,
+        IdmError::Refused(_) => codes.refused,
+        IdmError::Nonsense(_) => codes.nonsense,
+        IdmError::Signing => codes.signing,
+    }
+}

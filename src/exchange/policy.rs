@@ -1,0 +1,52 @@
+//! Which client and subject may ask which partner for which scopes. Asked on every request, hit or miss.
+
+use crate::client::{Client, ClientAuthenticationMethod};
+use crate::home::Subject;
+use crate::oauth::scope::ScopeSet;
+use crate::partner::Partner;
+
+/// Why a request is not allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The subject token was issued to another client.
+    #[error("the subject token was not issued to this client")]
+    OtherClientsToken,
+    /// The client is not registered for this partner.
+    #[error("this client may not use this partner")]
+    Partner,
+    /// A scope outside what the partner's definition or the client's registration allows.
+    #[error("the scope is not allowed for this client and partner: {0}")]
+    Scope(ScopeSet),
+    /// No scope was asked for, and the partner has no default.
+    #[error("no scope was asked for and this partner has no default")]
+    NoScope,
+}
+
+/// Whether `client` may present this user's token. Without it, whoever got hold of another client's token could turn
+/// it into a partner token (subject-token substitution).
+pub fn may_present(client: &Client, subject: &Subject) -> Result<(), Denied> {
+    match &subject.client_id {
+        Some(issued_to) if client.subject_clients.contain(issued_to) => Ok(()),
+        // A token that names no client proves nothing about a public one; a confidential one has proved itself.
+        None if !matches!(client.authentication, ClientAuthenticationMethod::None) => Ok(()),
+        _ => Err(Denied::OtherClientsToken),
+    }
+}
+
+/// The scopes that are asked of the partner: what the client wants, or the partner's default.
+pub fn decide(client: &Client, partner: &Partner, asked: Option<&ScopeSet>) -> Result<ScopeSet, Denied> {
+    if !client.partners.contain(&partner.id) {
+        return Err(Denied::Partner);
+    }
+    let wanted = asked.unwrap_or(&partner.scopes.default);
+    if wanted.is_empty() {
+        return Err(Denied::NoScope);
+    }
+    let mut beyond = wanted.difference(&partner.scopes.allowed);
+    if let Some(limit) = &client.scopes
+        && beyond.is_empty()
+    {
+        beyond = wanted.difference(limit);
+    }
+    if beyond.is_empty() { Ok(wanted.clone()) } else { Err(Denied::Scope(beyond)) }
+}

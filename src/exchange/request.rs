@@ -1,0 +1,157 @@
+//! What a client asks for (RFC 8693 §2.1): validated types only.
+
+use crate::oauth::form::Form;
+use crate::oauth::scope::ScopeSet;
+use crate::oauth::{grant_type, token_type};
+use crate::secret::Token;
+
+/// One token exchange request.
+#[derive(Debug)]
+pub struct ExchangeRequest {
+    /// The home access token.
+    pub subject_token: Token,
+    /// The partner IdM (B.7.2).
+    pub resource: Option<String>,
+    /// The partner's id or domain.
+    pub audience: Option<String>,
+    /// `None`: the partner's default.
+    pub scope: Option<ScopeSet>,
+    /// How much of the chain.
+    pub requested: RequestedToken,
+}
+
+/// `requested_token_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestedToken {
+    /// The partner's access token: the whole chain.
+    AccessToken,
+    /// The security token alone (B.7.3).
+    SecurityToken,
+}
+
+impl RequestedToken {
+    /// The token type identifier (RFC 8693 §3).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AccessToken => token_type::ACCESS_TOKEN,
+            Self::SecurityToken => token_type::JWT,
+        }
+    }
+}
+
+/// Why a form is not an exchange request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// `grant_type` is missing.
+    #[error("grant_type is missing")]
+    NoGrantType,
+    /// Another grant.
+    #[error("grant_type is not token exchange (urn:ietf:params:oauth:grant-type:token-exchange)")]
+    UnsupportedGrantType,
+    /// A required parameter is missing.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// A parameter is too long.
+    #[error("{0} is too long")]
+    TooLong(&'static str),
+    /// A parameter has a value that is not supported or malformed.
+    #[error("{0} is malformed or not supported")]
+    Malformed(&'static str),
+}
+
+/// Longest `resource`, `audience`, `scope`.
+const MAX_PARAMETER_BYTES: usize = 4096;
+
+impl ExchangeRequest {
+    /// Reads a form. `max_token_bytes` bounds the subject token.
+    pub fn read(form: &Form<'_>, max_token_bytes: usize) -> Result<Self, RequestError> {
+        match form.get("grant_type") {
+            Some(grant_type::TOKEN_EXCHANGE) => {}
+            Some(_) => return Err(RequestError::UnsupportedGrantType),
+            None => return Err(RequestError::NoGrantType),
+        }
+        let subject_token = form.get("subject_token").ok_or(RequestError::Missing("subject_token"))?;
+        if subject_token.len() > max_token_bytes {
+            return Err(RequestError::TooLong("subject_token"));
+        }
+        if !subject_token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(RequestError::Malformed("subject_token"));
+        }
+        match form.get("subject_token_type").ok_or(RequestError::Missing("subject_token_type"))? {
+            token_type::ACCESS_TOKEN | token_type::JWT => {}
+            _ => return Err(RequestError::Malformed("subject_token_type")),
+        }
+        // Ignoring an actor would issue a token that hides who acts (RFC 8693 §4.1).
+        if form.get("actor_token").is_some() {
+            return Err(RequestError::Malformed("actor_token"));
+        }
+        let requested = match form.get("requested_token_type") {
+            None | Some(token_type::ACCESS_TOKEN) => RequestedToken::AccessToken,
+            Some(token_type::JWT) => RequestedToken::SecurityToken,
+            Some(_) => return Err(RequestError::Malformed("requested_token_type")),
+        };
+        let scope = bounded(form, "scope")?;
+        let scope = scope.map(|text| text.parse::<ScopeSet>().map_err(|_| RequestError::Malformed("scope")));
+        Ok(Self {
+            subject_token: Token::from(subject_token),
+            resource: bounded(form, "resource")?.map(str::to_owned),
+            audience: bounded(form, "audience")?.map(str::to_owned),
+            scope: scope.transpose()?.filter(|scope| !scope.is_empty()),
+            requested,
+        })
+    }
+}
+
+fn bounded<'f>(form: &'f Form<'_>, name: &'static str) -> Result<Option<&'f str>, RequestError> {
+    match form.get(name) {
+        Some(value) if value.len() > MAX_PARAMETER_BYTES => Err(RequestError::TooLong(name)),
+        value => Ok(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRANT: &str = "grant_type=urn:ietf:params:oauth:grant-type:token-exchange";
+    const TYPE: &str = "subject_token_type=urn:ietf:params:oauth:token-type:jwt";
+
+    fn read(body: &str) -> Result<ExchangeRequest, RequestError> {
+        ExchangeRequest::read(&Form::parse(body.as_bytes()).unwrap(), 100)
+    }
+
+    #[test]
+    fn every_malformed_parameter_is_named() {
+        let long = "x".repeat(101);
+        let longer = "x".repeat(5000);
+        for (body, expected) in [
+            (String::new(), RequestError::NoGrantType),
+            ("grant_type=password".to_owned(), RequestError::UnsupportedGrantType),
+            (GRANT.to_owned(), RequestError::Missing("subject_token")),
+            (format!("{GRANT}&subject_token=a"), RequestError::Missing("subject_token_type")),
+            (format!("{GRANT}&subject_token={long}&{TYPE}"), RequestError::TooLong("subject_token")),
+            (format!("{GRANT}&subject_token=a%20b&{TYPE}"), RequestError::Malformed("subject_token")),
+            (
+                format!("{GRANT}&subject_token=a&subject_token_type=saml2"),
+                RequestError::Malformed("subject_token_type"),
+            ),
+            (
+                format!("{GRANT}&subject_token=a&{TYPE}&requested_token_type=x"),
+                RequestError::Malformed("requested_token_type"),
+            ),
+            (format!("{GRANT}&subject_token=a&{TYPE}&scope=%22"), RequestError::Malformed("scope")),
+            (format!("{GRANT}&subject_token=a&{TYPE}&resource={longer}"), RequestError::TooLong("resource")),
+            (format!("{GRANT}&subject_token=a&{TYPE}&actor_token=a"), RequestError::Malformed("actor_token")),
+        ] {
+            assert_eq!(read(&body).err(), Some(expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn unknown_parameters_are_ignored_and_an_empty_scope_is_the_default() {
+        let request = read(&format!("{GRANT}&subject_token=a&{TYPE}&scope=+&foo=bar&audience=x")).unwrap();
+        assert!(request.scope.is_none());
+        assert_eq!(request.audience.as_deref(), Some("x"));
+        assert_eq!(request.requested, RequestedToken::AccessToken);
+    }
+}
