@@ -4,6 +4,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")
 )]
 
+pub mod api;
 pub mod cache;
 pub mod client;
 pub mod clock;
@@ -16,4 +17,5 @@ pub mod oauth;
 pub mod partner;
 pub mod random;
 pub mod secret;
+pub mod server;
 pub mod telemetry;

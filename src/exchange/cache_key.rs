@@ -74,7 +74,8 @@ mod tests {
             let at = at.min(text.len() - 1);
             let rest = || [vec![], vec![], vec![], vec![], vec![]];
             let whole = ([text.clone().into_bytes(), vec![], vec![]], rest());
-            let split = ([text[..at].as_bytes().to_vec(), text[at..].as_bytes().to_vec(), vec![]], rest());
+            let (head, tail) = text.as_bytes().split_at(at);
+            let split = ([head.to_vec(), tail.to_vec(), vec![]], rest());
             prop_assert_ne!(of_parts(&whole), of_parts(&split));
         }
     }

@@ -1,0 +1,44 @@
+//! Request bodies, read within a size and a time: a client that never stops sending must not hold a worker's memory.
+
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::web::{Bytes, Payload};
+
+/// Why a body was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// Not a form.
+    #[error("the Content-Type is not application/x-www-form-urlencoded")]
+    ContentType,
+    /// Larger than allowed.
+    #[error("the request body is too large")]
+    TooLarge,
+    /// It did not arrive in time.
+    #[error("the request body did not arrive in time")]
+    TooSlow,
+    /// The connection broke.
+    #[error("the request body could not be read")]
+    Broken,
+}
+
+/// Reads a form body of at most `max_bytes`.
+pub async fn form(
+    request: &HttpRequest,
+    payload: Payload,
+    max_bytes: usize,
+    timeout: Duration,
+) -> Result<Bytes, BodyError> {
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(BodyError::ContentType);
+    }
+    match tokio::time::timeout(timeout, payload.to_bytes_limited(max_bytes)).await {
+        Ok(Ok(Ok(body))) => Ok(body),
+        Ok(Ok(Err(_))) => Err(BodyError::Broken),
+        Ok(Err(_)) => Err(BodyError::TooLarge),
+        Err(_) => Err(BodyError::TooSlow),
+    }
+}

@@ -1,0 +1,175 @@
+//! The one map from typed errors to HTTP status and OAuth error JSON: the error table of the product.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+
+use super::body::BodyError;
+use super::token::token_headers;
+use crate::client::CredentialsError;
+use crate::exchange::error::Fault;
+use crate::exchange::policy::Denied;
+use crate::exchange::request::RequestError;
+use crate::exchange::{ExchangeError, Leg};
+use crate::home::SecurityTokenError;
+use crate::oauth::error::{ErrorBody, OAuthErrorCode};
+use crate::oauth::form::FormError;
+use crate::partner::{GrantError, TargetError};
+
+/// How long clients wait when the identity server did not say.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
+/// A peer's `Retry-After` beyond this is not passed on: it would keep clients away long after it recovered.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+
+/// Why a token request was not granted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// The body was not read.
+    #[error("{0}")]
+    Body(#[from] BodyError),
+    /// The body is not a form.
+    #[error("{0}")]
+    Form(#[from] FormError),
+    /// The credentials cannot be read.
+    #[error("{0}")]
+    Credentials(#[from] CredentialsError),
+    /// The parameters are not an exchange request.
+    #[error("{0}")]
+    Request(#[from] RequestError),
+    /// The exchange failed.
+    #[error("{0}")]
+    Exchange(#[from] ExchangeError),
+}
+
+impl TokenError {
+    /// Stable: the metric label and log field.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Body(BodyError::ContentType) => "request_content_type",
+            Self::Body(BodyError::TooLarge) => "request_too_large",
+            Self::Body(BodyError::TooSlow) => "request_too_slow",
+            Self::Body(BodyError::Broken) => "request_broken",
+            Self::Form(FormError::Repeated) => "request_repeated_parameter",
+            Self::Form(FormError::TooMany) => "request_too_many_parameters",
+            Self::Form(FormError::Encoding) => "request_encoding",
+            Self::Credentials(CredentialsError::Several) => "client_several_methods",
+            Self::Credentials(CredentialsError::Missing) => "client_missing",
+            Self::Credentials(CredentialsError::Header) => "client_header",
+            Self::Credentials(CredentialsError::AssertionType) => "client_assertion_type",
+            Self::Credentials(CredentialsError::OtherId) => "client_other_id",
+            Self::Request(RequestError::NoGrantType) => "request_no_grant_type",
+            Self::Request(RequestError::UnsupportedGrantType) => "request_grant_type",
+            Self::Request(RequestError::Missing(_)) => "request_missing_parameter",
+            Self::Request(RequestError::TooLong(_)) => "request_parameter_too_long",
+            Self::Request(RequestError::Malformed(_)) => "request_malformed_parameter",
+            Self::Exchange(error) => error.code(),
+        }
+    }
+
+    /// Where it happened.
+    pub fn leg(&self) -> Leg {
+        match self {
+            Self::Exchange(error) => error.leg(),
+            _ => Leg::Broker,
+        }
+    }
+
+    /// Who has to act.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Exchange(error) => error.fault(),
+            _ => Fault::Caller,
+        }
+    }
+
+    fn status_and_error(&self) -> (StatusCode, OAuthErrorCode) {
+        use OAuthErrorCode as Code;
+        let bad_request = |code| (StatusCode::BAD_REQUEST, code);
+        match self {
+            Self::Request(RequestError::UnsupportedGrantType) => bad_request(Code::UnsupportedGrantType),
+            Self::Credentials(CredentialsError::Missing | CredentialsError::Header)
+            | Self::Exchange(ExchangeError::Client(_)) => (StatusCode::UNAUTHORIZED, Code::InvalidClient),
+            Self::Body(_) | Self::Form(_) | Self::Credentials(_) | Self::Request(_) => {
+                bad_request(Code::InvalidRequest)
+            }
+            Self::Exchange(error) => match (error.fault(), error) {
+                (Fault::Outage, _) => (StatusCode::SERVICE_UNAVAILABLE, Code::TemporarilyUnavailable),
+                (Fault::Operator, _) => (StatusCode::BAD_GATEWAY, Code::ServerError),
+                (Fault::Caller, error) => bad_request(caller_error(error)),
+            },
+        }
+    }
+
+    /// What the caller is told. A failed authentication says no more than that: which part was wrong helps an attacker.
+    fn description(&self) -> String {
+        let text = match self {
+            Self::Exchange(ExchangeError::Client(_)) => "client authentication failed".to_owned(),
+            other => other.to_string(),
+        };
+        let text = format!("{}: {text}", self.leg().as_str());
+        // RFC 6749 §5.2: visible ASCII without quote and backslash.
+        text.chars()
+            .map(|character| match character {
+                '"' | '\\' => '\'',
+                ' '..='~' => character,
+                _ => '?',
+            })
+            .collect()
+    }
+
+    /// The HTTP response.
+    pub fn response(&self) -> HttpResponse {
+        let (status, code) = self.status_and_error();
+        let mut response = token_headers(status);
+        if status == StatusCode::UNAUTHORIZED {
+            response.insert_header((WWW_AUTHENTICATE, r#"Basic realm="mcx-token-broker", charset="UTF-8""#));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            let asked = match self {
+                Self::Exchange(error) => error.retry_after(),
+                _ => None,
+            };
+            let wait = asked.unwrap_or(DEFAULT_RETRY_AFTER).clamp(Duration::from_secs(1), MAX_RETRY_AFTER);
+            response.insert_header((RETRY_AFTER, wait.as_secs().to_string()));
+        }
+        let body = ErrorBody { error: code.as_str(), error_description: &self.description() };
+        response.body(serde_json::to_vec(&body).unwrap_or_default())
+    }
+}
+
+/// Faults of the caller, by what the caller can do about them.
+fn caller_error(error: &ExchangeError) -> OAuthErrorCode {
+    match error {
+        ExchangeError::Client(_) => OAuthErrorCode::InvalidClient,
+        ExchangeError::Target(TargetError::Missing | TargetError::Conflict) => OAuthErrorCode::InvalidRequest,
+        ExchangeError::Target(TargetError::Unknown) => OAuthErrorCode::InvalidTarget,
+        ExchangeError::Denied(Denied::Partner) => OAuthErrorCode::UnauthorizedClient,
+        ExchangeError::Denied(Denied::Scope(_) | Denied::NoScope) => OAuthErrorCode::InvalidScope,
+        ExchangeError::Grant(GrantError::ScopeRefused(_)) => OAuthErrorCode::InvalidScope,
+        ExchangeError::Grant(_) => OAuthErrorCode::InvalidTarget,
+        ExchangeError::SubjectToken(_)
+        | ExchangeError::Denied(Denied::OtherClientsToken)
+        | ExchangeError::SecurityToken(
+            SecurityTokenError::SubjectRefused(_)
+            | SecurityTokenError::Idm(_)
+            | SecurityTokenError::IssuedTokenType
+            | SecurityTokenError::TokenType
+            | SecurityTokenError::Signing,
+        )
+        | ExchangeError::Deadline(_)
+        | ExchangeError::ShortLived => OAuthErrorCode::InvalidRequest,
+    }
+}
+
+/// Another method than POST at the token endpoint (RFC 6749 §3.2).
+pub async fn method_not_allowed() -> HttpResponse {
+    let body = ErrorBody {
+        error: OAuthErrorCode::InvalidRequest.as_str(),
+        error_description: "broker: the token endpoint takes POST only",
+    };
+    token_headers(StatusCode::METHOD_NOT_ALLOWED)
+        .insert_header((ALLOW, "POST"))
+        .body(serde_json::to_vec(&body).unwrap_or_default())
+}

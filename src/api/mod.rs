@@ -1,0 +1,108 @@
+//! HTTP in. One file per endpoint; each parses and renders, and decides nothing.
+
+pub mod body;
+pub mod error;
+pub mod health;
+pub mod jwks;
+pub mod metadata;
+pub mod metrics;
+pub mod token;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::web::{self, ServiceConfig};
+
+use crate::clock::Clock;
+use crate::exchange::Exchange;
+use crate::oauth::metadata::BrokerMetadata;
+use crate::secret::Secret;
+use crate::telemetry::metrics::Metrics;
+
+/// Where the public endpoints are and how much they read.
+#[derive(Debug, Clone)]
+pub struct ApiSettings {
+    /// Path of `POST /token`; the specification's example is `/as/token.oauth2`.
+    pub token_path: String,
+    /// Path of the issuer, appended to the metadata's well-known path (RFC 8414 §3.1); empty for most.
+    pub issuer_path: String,
+    /// Largest request body.
+    pub max_body_bytes: usize,
+    /// Largest subject token.
+    pub max_token_bytes: usize,
+    /// A body that takes longer to arrive is cut off.
+    pub body_timeout: Duration,
+}
+
+/// What the public endpoints need.
+#[derive(Debug)]
+pub struct PublicApi {
+    /// Paths and limits.
+    pub settings: ApiSettings,
+    /// The use case.
+    pub exchange: Arc<Exchange>,
+    /// RFC 8414 document.
+    pub metadata: BrokerMetadata,
+    /// The broker's public keys.
+    pub jwks: serde_json::Value,
+    /// Outcomes.
+    pub metrics: Metrics,
+    /// Time.
+    pub clock: Clock,
+}
+
+/// What the admin endpoints need.
+#[derive(Debug)]
+pub struct AdminApi {
+    /// Demanded as a bearer token when set.
+    pub bearer_token: Option<Secret>,
+    /// Everything that is measured.
+    pub metrics: Metrics,
+    /// Whether new requests are still taken.
+    pub readiness: Readiness,
+    /// What is degraded, for people: the broker serves all the same.
+    pub exchange: Arc<Exchange>,
+}
+
+/// Whether the broker takes requests: from when it listens until it is told to stop.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// Requests are taken, or no longer.
+    pub fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::Release);
+    }
+
+    /// Whether requests are taken.
+    pub fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The public listener's routes.
+pub fn public(api: &web::Data<PublicApi>, config: &mut ServiceConfig) {
+    let settings = &api.settings;
+    let well_known = format!("/.well-known/oauth-authorization-server{}", settings.issuer_path);
+    config
+        .app_data(api.clone())
+        .service(
+            web::resource(settings.token_path.clone())
+                .route(web::post().to(token::post))
+                .default_service(web::to(error::method_not_allowed)),
+        )
+        .route(&well_known, web::get().to(metadata::get))
+        .route("/jwks", web::get().to(jwks::get))
+        // Where identity servers without discovery look for an issuer's keys.
+        .route("/.well-known/jwks.json", web::get().to(jwks::get));
+}
+
+/// The admin listener's routes.
+pub fn admin(api: &web::Data<AdminApi>, config: &mut ServiceConfig) {
+    config
+        .app_data(api.clone())
+        .route("/live", web::get().to(health::live))
+        .route("/ready", web::get().to(health::ready))
+        .route("/metrics", web::get().to(metrics::get));
+}

@@ -1,0 +1,174 @@
+//! The listeners: TLS, readiness, graceful shutdown.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::web::Data;
+use actix_web::{App, HttpServer};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::task::JoinHandle;
+
+use crate::api::{self, AdminApi, PublicApi, Readiness};
+use crate::secret::Secret;
+
+/// Connections per listener that are served at once; more wait in the kernel.
+const MAX_CONNECTIONS: usize = 25_000;
+/// A request head that takes longer is cut off (slow loris).
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where and how to listen.
+#[derive(Debug)]
+pub struct ServerSettings {
+    /// The public listener.
+    pub listen: SocketAddr,
+    /// The admin listener.
+    pub admin_listen: SocketAddr,
+    /// Certificate chain and key of the public listener; `None`: plain HTTP.
+    pub tls: Option<ServerTls>,
+    /// How long requests in flight may take after the signal to stop.
+    pub shutdown_grace: Duration,
+    /// Worker threads; `None`: one per core.
+    pub workers: Option<usize>,
+}
+
+/// PEM of the public listener.
+#[derive(Debug)]
+pub struct ServerTls {
+    /// Certificate chain, leaf first.
+    pub certificate_pem: Vec<u8>,
+    /// Its private key.
+    pub key_pem: Secret,
+}
+
+/// Why it does not listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}: {error}")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// Certificate and key are not usable.
+    #[error("server.tls: certificate_file and key_file are not a usable PEM pair")]
+    Tls,
+    /// A listener failed while running.
+    #[error("a listener failed: {0}")]
+    Run(std::io::Error),
+}
+
+/// A broker that listens.
+#[derive(Debug)]
+pub struct Running {
+    /// The bound public address.
+    pub public: SocketAddr,
+    /// The bound admin address.
+    pub admin: SocketAddr,
+    readiness: Readiness,
+    handles: [ServerHandle; 2],
+    tasks: [JoinHandle<std::io::Result<()>>; 2],
+}
+
+/// Binds both listeners and starts serving.
+pub fn start(settings: &ServerSettings, public: PublicApi, admin: AdminApi) -> Result<Running, ServerError> {
+    let readiness = admin.readiness.clone();
+    let (public_address, public_server) = listen_public(settings, Data::new(public))?;
+    let (admin_address, admin_server) = listen_admin(settings, Data::new(admin))?;
+    let handles = [public_server.handle(), admin_server.handle()];
+    let tasks = [tokio::spawn(public_server), tokio::spawn(admin_server)];
+    readiness.set(true);
+    tracing::info!(public = %public_address, admin = %admin_address, tls = settings.tls.is_some(), "listening");
+    Ok(Running { public: public_address, admin: admin_address, readiness, handles, tasks })
+}
+
+fn listen_public(
+    settings: &ServerSettings,
+    api: Data<PublicApi>,
+) -> Result<(SocketAddr, Server), ServerError> {
+    let mut server = HttpServer::new(move || App::new().configure(|config| api::public(&api, config)))
+        .shutdown_timeout(settings.shutdown_grace.as_secs())
+        .client_request_timeout(HEAD_TIMEOUT)
+        .max_connections(MAX_CONNECTIONS)
+        .disable_signals();
+    if let Some(workers) = settings.workers {
+        server = server.workers(workers);
+    }
+    let address = settings.listen;
+    let bound = match &settings.tls {
+        None => server.bind(address),
+        Some(tls) => server.bind_rustls_0_23(address, tls_config(tls)?),
+    }
+    .map_err(|error| ServerError::Bind { address, error })?;
+    let address = bound.addrs().first().copied().unwrap_or(address);
+    Ok((address, bound.run()))
+}
+
+fn listen_admin(settings: &ServerSettings, api: Data<AdminApi>) -> Result<(SocketAddr, Server), ServerError> {
+    let address = settings.admin_listen;
+    let bound = HttpServer::new(move || App::new().configure(|config| api::admin(&api, config)))
+        .workers(1)
+        .shutdown_timeout(settings.shutdown_grace.as_secs())
+        .client_request_timeout(HEAD_TIMEOUT)
+        .disable_signals()
+        .bind(address)
+        .map_err(|error| ServerError::Bind { address, error })?;
+    let address = bound.addrs().first().copied().unwrap_or(address);
+    Ok((address, bound.run()))
+}
+
+/// TLS 1.2 and 1.3 (RFC 9325), without client certificates.
+fn tls_config(tls: &ServerTls) -> Result<ServerConfig, ServerError> {
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&tls.certificate_pem)
+        .collect::<Result<_, _>>()
+        .map_err(|_| ServerError::Tls)?;
+    let key = PrivateKeyDer::from_pem_slice(tls.key_pem.expose().as_bytes()).map_err(|_| ServerError::Tls)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|_| ServerError::Tls)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|_| ServerError::Tls)
+}
+
+impl ServerTls {
+    /// Whether certificate and key are usable, without listening.
+    pub fn check(&self) -> Result<(), ServerError> {
+        tls_config(self).map(|_| ())
+    }
+}
+
+impl Running {
+    /// Stops taking requests, finishes what is in flight within the grace time, and returns.
+    pub async fn stop(self) -> Result<(), ServerError> {
+        self.readiness.set(false);
+        for handle in &self.handles {
+            handle.stop(true).await;
+        }
+        for task in self.tasks {
+            task.await.unwrap_or(Ok(())).map_err(ServerError::Run)?;
+        }
+        Ok(())
+    }
+
+    /// Serves until SIGTERM or SIGINT, then stops gracefully.
+    pub async fn serve_until_signal(self) -> Result<(), ServerError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate()).map_err(ServerError::Run)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServerError::Run)?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: finishing requests in flight");
+        self.stop().await?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
