@@ -1,0 +1,57 @@
+//! `[admin]`: the listener for operators.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde::Deserialize;
+
+use super::file::NamedFile;
+use super::findings::Findings;
+use super::value;
+use crate::secret::Secret;
+
+/// The admin listener.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What requests must bear. Always there when the listener is reachable from other machines: purging tokens and
+    /// reading who talks to whom is not for everybody on the network.
+    pub bearer_token: Option<Secret>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct AdminTable {
+    #[serde(deserialize_with = "value::address")]
+    listen: SocketAddr,
+    bearer_token: Option<Secret>,
+    bearer_token_file: Option<NamedFile>,
+}
+
+impl Default for AdminTable {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
+            bearer_token: None,
+            bearer_token_file: None,
+        }
+    }
+}
+
+impl AdminTable {
+    pub(super) fn resolve(self, findings: &mut Findings<'_>) -> Admin {
+        let stated = self.bearer_token.is_some() || self.bearer_token_file.is_some();
+        let bearer_token = findings.secret(
+            "admin.bearer_token",
+            self.bearer_token.as_ref(),
+            self.bearer_token_file.as_ref(),
+        );
+        findings.demand(
+            stated || self.listen.ip().is_loopback(),
+            "admin.bearer_token",
+            "is missing, while admin.listen is reachable from other machines",
+            "state bearer_token_file, or listen on 127.0.0.1",
+        );
+        Admin { listen: self.listen, bearer_token }
+    }
+}

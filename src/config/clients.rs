@@ -1,0 +1,224 @@
+//! `[[clients]]`: who may call the broker, and for which partners.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use super::file::{NamedFile, TextFile};
+use super::findings::Findings;
+use super::registration::check_algorithm;
+use super::value::{self, ALGORITHMS, texts};
+use crate::oauth::scope::ScopeSet;
+use crate::secret::Secret;
+
+/// A client of the broker.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Its identifier, the same as at the home IdM.
+    pub id: String,
+    /// How it proves who it is.
+    pub authentication: CallerAuthentication,
+    /// The partners that it may ask for. Default: none.
+    pub partners: Selection,
+    /// The scopes that it may ask for; `None`: what each partner allows.
+    pub scopes: Option<ScopeSet>,
+    /// The clients whose home tokens it may present. Default: itself only, so that a stolen token is of no use to
+    /// another client (the confused deputy).
+    pub subject_clients: Selection,
+}
+
+/// Client authentication, inbound.
+#[derive(Debug, Clone)]
+pub enum CallerAuthentication {
+    /// A public native client: the subject token's own client id must be its own.
+    None,
+    /// RFC 6749 §2.3.1, in the header.
+    ClientSecretBasic(Secret),
+    /// RFC 6749 §2.3.1, in the body.
+    ClientSecretPost(Secret),
+    /// RFC 7523 §2.2.
+    PrivateKeyJwt {
+        /// The client's public keys.
+        jwks: TextFile,
+        /// Accepted algorithms, all asymmetric.
+        algorithms: Vec<String>,
+    },
+}
+
+/// All, or these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// `["*"]`.
+    All,
+    /// These only.
+    Only(BTreeSet<String>),
+}
+
+impl Selection {
+    /// Whether `name` is selected.
+    pub fn contains(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.contains(name),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Method {
+    None,
+    #[default]
+    ClientSecretBasic,
+    ClientSecretPost,
+    PrivateKeyJwt,
+    TlsClientAuth,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct ClientTable {
+    id: String,
+    authentication: Option<Method>,
+    secret: Option<Secret>,
+    secret_file: Option<NamedFile>,
+    jwks_file: Option<NamedFile>,
+    algorithms: Option<Vec<String>>,
+    partners: Vec<String>,
+    #[serde(deserialize_with = "value::optional_scopes")]
+    scopes: Option<ScopeSet>,
+    subject_clients: Option<Vec<String>>,
+}
+
+/// Resolves all clients; `partners` are the ids that have a file.
+pub(super) fn resolve(
+    tables: Vec<ClientTable>,
+    partners: &BTreeSet<String>,
+    findings: &mut Findings<'_>,
+) -> Vec<Client> {
+    let mut seen = BTreeSet::new();
+    let mut clients = Vec::new();
+    for (number, table) in tables.into_iter().enumerate() {
+        let at = format!("clients[{number}]");
+        findings.required(
+            &format!("{at}.id"),
+            &table.id,
+            "write the client's id at the home identity server",
+        );
+        findings.demand(
+            table.id.is_empty() || seen.insert(table.id.clone()),
+            &format!("{at}.id"),
+            "is the id of another client too",
+            "state each client once",
+        );
+        table.check_partners(findings, &at, partners);
+        clients.extend(table.resolve(findings, &at));
+    }
+    clients
+}
+
+impl ClientTable {
+    /// A client that names a partner without a file was meant for another: a slip of the pen would silently take its
+    /// access away.
+    fn check_partners(&self, findings: &mut Findings<'_>, at: &str, known: &BTreeSet<String>) {
+        for (number, name) in self.partners.iter().enumerate() {
+            findings.demand(
+                name == "*" || known.contains(name),
+                &format!("{at}.partners[{number}]"),
+                "names a partner that has no file",
+                "add partners/<id>.toml, or correct the name",
+            );
+        }
+    }
+
+    fn resolve(self, findings: &mut Findings<'_>, at: &str) -> Option<Client> {
+        let authentication = self.authentication(findings, at);
+        let partners_key = format!("{at}.partners");
+        findings.entries(&partners_key, &self.partners);
+        let partners = selection(findings, &partners_key, &self.partners);
+        let subjects_key = format!("{at}.subject_clients");
+        let subject_clients = match &self.subject_clients {
+            None => Selection::Only(BTreeSet::from([self.id.clone()])),
+            Some(names) => selection(findings, &subjects_key, names),
+        };
+        if self.authentication == Some(Method::None) {
+            let own = Selection::Only(BTreeSet::from([self.id.clone()]));
+            findings.demand(
+                subject_clients == own,
+                &subjects_key,
+                "lets a client that proves nothing present other clients' tokens",
+                "remove it, or give the client a secret or a key",
+            );
+        }
+        Some(Client {
+            id: self.id,
+            authentication: authentication?,
+            partners,
+            scopes: self.scopes,
+            subject_clients,
+        })
+    }
+
+    fn authentication(&self, findings: &mut Findings<'_>, at: &str) -> Option<CallerAuthentication> {
+        let method_key = format!("{at}.authentication");
+        let secret_key = format!("{at}.secret");
+        let method = self.authentication.or_else(|| {
+            let remedy = "write none, client_secret_basic, client_secret_post or private_key_jwt";
+            findings.fault(&method_key, "is missing", remedy);
+            None
+        })?;
+        let states_secret = self.secret.is_some() || self.secret_file.is_some();
+        let uses_secret = matches!(method, Method::ClientSecretBasic | Method::ClientSecretPost);
+        findings.demand(
+            states_secret || !uses_secret,
+            &secret_key,
+            "is missing, and the authentication method needs it",
+            "state secret_file, or another authentication",
+        );
+        findings.demand(
+            !states_secret || uses_secret,
+            &secret_key,
+            "is stated, but the authentication method does not use it",
+            "remove it, or state authentication = \"client_secret_basic\"",
+        );
+        let secret = findings.secret(&secret_key, self.secret.as_ref(), self.secret_file.as_ref());
+        match method {
+            Method::None => Some(CallerAuthentication::None),
+            Method::ClientSecretBasic => secret.map(CallerAuthentication::ClientSecretBasic),
+            Method::ClientSecretPost => secret.map(CallerAuthentication::ClientSecretPost),
+            Method::TlsClientAuth => {
+                let remedy = "write private_key_jwt, which proves as much";
+                findings.fault(&method_key, "is not supported yet for callers", remedy);
+                None
+            }
+            Method::PrivateKeyJwt => {
+                let jwks_key = format!("{at}.jwks_file");
+                findings.demand(
+                    self.jwks_file.is_some(),
+                    &jwks_key,
+                    "is missing, and private_key_jwt needs it",
+                    "name a file with the client's public key set (RFC 7517)",
+                );
+                let algorithms = self.algorithms.clone().unwrap_or_else(|| texts(&ALGORITHMS));
+                for (number, algorithm) in algorithms.iter().enumerate() {
+                    check_algorithm(findings, &format!("{at}.algorithms[{number}]"), algorithm);
+                }
+                let jwks = findings.text_file(&jwks_key, self.jwks_file.as_ref())?;
+                Some(CallerAuthentication::PrivateKeyJwt { jwks, algorithms })
+            }
+        }
+    }
+}
+
+fn selection(findings: &mut Findings<'_>, key: &str, names: &[String]) -> Selection {
+    if !names.iter().any(|name| name == "*") {
+        return Selection::Only(names.iter().cloned().collect());
+    }
+    findings.demand(
+        names.len() == 1,
+        key,
+        "has names beside \"*\"",
+        "write [\"*\"] alone for all, or the names",
+    );
+    Selection::All
+}

@@ -1,0 +1,70 @@
+//! `[connection]` of a partner file and `[home.connection]`: the limits of calls to one identity server.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::file::{NamedFile, TextFile};
+use super::findings::Findings;
+use super::value;
+
+/// The limits of calls to one identity server.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// For TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// For one whole call, the body included: a server that answers one byte a minute holds nobody.
+    pub timeout: Duration,
+    /// Longest answer that is read, in bytes.
+    pub max_response_bytes: usize,
+    /// CA certificates (PEM) that are trusted **instead of** the system's.
+    pub ca: Option<TextFile>,
+    /// Whether plain `http` beyond loopback is allowed.
+    pub allow_http: bool,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct ConnectionTable {
+    #[serde(deserialize_with = "value::duration")]
+    connect_timeout: Duration,
+    #[serde(deserialize_with = "value::duration")]
+    timeout: Duration,
+    max_response_bytes: u32,
+    ca_file: Option<NamedFile>,
+    pub(super) allow_http: bool,
+}
+
+impl Default for ConnectionTable {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(3),
+            timeout: Duration::from_secs(5),
+            max_response_bytes: 262_144,
+            ca_file: None,
+            allow_http: false,
+        }
+    }
+}
+
+impl ConnectionTable {
+    /// `at` is the table's own key.
+    pub(super) fn resolve(self, findings: &mut Findings<'_>, at: &str) -> Connection {
+        let (least, most) = (Duration::from_millis(10), Duration::from_secs(120));
+        findings.between(&format!("{at}.connect_timeout"), self.connect_timeout, least, most);
+        findings.between(&format!("{at}.timeout"), self.timeout, least, most);
+        findings.demand(
+            (1024..=16 * 1024 * 1024).contains(&self.max_response_bytes),
+            &format!("{at}.max_response_bytes"),
+            "is out of range",
+            "write a number of bytes from 1024 to 16777216",
+        );
+        Connection {
+            connect_timeout: self.connect_timeout,
+            timeout: self.timeout,
+            max_response_bytes: self.max_response_bytes as usize,
+            ca: findings.text_file(&format!("{at}.ca_file"), self.ca_file.as_ref()),
+            allow_http: self.allow_http,
+        }
+    }
+}

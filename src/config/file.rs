@@ -1,0 +1,64 @@
+//! Files that a configuration names: bounded, UTF-8, read once when the configuration is loaded.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::secret::Secret;
+
+/// Longest file that is read. A configuration, a key or a certificate bundle is far smaller; a device or a log is not.
+const LONGEST: u64 = 1024 * 1024;
+
+/// A file name in a configuration, already relative to the file that states it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct NamedFile(pub(super) PathBuf);
+
+/// A public file: a certificate chain, a CA bundle, a key set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextFile {
+    /// Where it was read, for messages.
+    pub path: PathBuf,
+    /// Its content.
+    pub text: String,
+}
+
+/// A file with a private key: PEM or JWK. Its content shows in no `Debug`.
+#[derive(Debug, Clone)]
+pub struct KeyFile {
+    /// Where it was read, for messages.
+    pub path: PathBuf,
+    /// Its content.
+    pub content: Secret,
+}
+
+/// The text of a file, or what is wrong with it and what to do. Says nothing of the content, and not the name either: a
+/// secret is easily typed where the name of its file belongs.
+pub(super) fn read(path: &Path) -> Result<String, (String, String)> {
+    let failed = |error: &std::io::Error| {
+        let remedy = match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                "create it, or correct the name; a relative one starts at the file that states it"
+            }
+            std::io::ErrorKind::PermissionDenied => "let the broker's user read it",
+            _ => "name a readable file",
+        };
+        (format!("the file cannot be read ({})", error.kind()), remedy.to_owned())
+    };
+    let file = File::open(path).map_err(|error| failed(&error))?;
+    let mut bytes = Vec::new();
+    file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(("the file is larger than 1 MiB".into(), "name the right file".into()));
+    }
+    String::from_utf8(bytes).map_err(|_| {
+        ("the file is not UTF-8".into(), "save it as UTF-8; keys and certificates as PEM".into())
+    })
+}
+
+/// A secret from a file: without the line end that editors and `echo` add. Nothing else is trimmed.
+pub(super) fn without_line_end(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}

@@ -1,0 +1,168 @@
+//! Where a section's checks report to, and the checks that several sections share.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use super::file::{self, KeyFile, NamedFile, TextFile};
+use super::layer::Tree;
+use super::problem::Problem;
+use crate::secret::Secret;
+
+/// The faults and warnings of one file and the layers over it.
+pub(super) struct Findings<'t> {
+    tree: &'t Tree,
+    /// What stops the configuration from being used.
+    pub(super) problems: Vec<Problem>,
+    /// What an operator should know.
+    pub(super) warnings: Vec<Problem>,
+}
+
+impl<'t> Findings<'t> {
+    pub(super) const fn new(tree: &'t Tree, problems: Vec<Problem>) -> Self {
+        Self { tree, problems, warnings: Vec::new() }
+    }
+
+    /// Reports a fault of `key`.
+    pub(super) fn fault(&mut self, key: &str, problem: impl Display, remedy: impl Display) {
+        self.problems.push(Problem::new(
+            self.tree.file_of(key),
+            key,
+            problem.to_string(),
+            remedy.to_string(),
+        ));
+    }
+
+    /// Reports a fault of `key` unless `held`.
+    pub(super) fn demand(&mut self, held: bool, key: &str, problem: impl Display, remedy: impl Display) {
+        if !held {
+            self.fault(key, problem, remedy);
+        }
+    }
+
+    /// Reports what is odd but works.
+    pub(super) fn warn(&mut self, key: &str, problem: impl Display, remedy: impl Display) {
+        self.warnings.push(Problem::new(
+            self.tree.file_of(key),
+            key,
+            problem.to_string(),
+            remedy.to_string(),
+        ));
+    }
+
+    /// Whether the operator states `key`.
+    pub(super) fn is_stated(&self, key: &str) -> bool {
+        self.tree.is_stated(key)
+    }
+
+    /// A text that must be there.
+    pub(super) fn required(&mut self, key: &str, text: &str, remedy: &str) {
+        self.demand(!text.trim().is_empty(), key, "is missing", remedy);
+    }
+
+    /// A secret that is stated either itself or by the name of its file.
+    pub(super) fn secret(
+        &mut self,
+        key: &str,
+        inline: Option<&Secret>,
+        named: Option<&NamedFile>,
+    ) -> Option<Secret> {
+        let file_key = format!("{key}_file");
+        let secret = match (inline, named) {
+            (Some(_), Some(_)) => {
+                self.fault(key, format!("is stated, and {file_key} too"), "keep one of the two");
+                return None;
+            }
+            (None, None) => return None,
+            (Some(secret), None) => secret.clone(),
+            (None, Some(named)) => Secret::from(file::without_line_end(&self.file(&file_key, named)?)),
+        };
+        let at = if named.is_some() { &file_key } else { key };
+        if secret.expose().is_empty() {
+            self.fault(at, "is empty", "state the secret");
+            return None;
+        }
+        Some(secret)
+    }
+
+    /// The content of a named file.
+    pub(super) fn file(&mut self, key: &str, named: &NamedFile) -> Option<String> {
+        match file::read(&named.0) {
+            Ok(text) => Some(text),
+            Err((problem, remedy)) => {
+                self.fault(key, problem, remedy);
+                None
+            }
+        }
+    }
+
+    /// A named file with public content.
+    pub(super) fn text_file(&mut self, key: &str, named: Option<&NamedFile>) -> Option<TextFile> {
+        let named = named?;
+        self.file(key, named).map(|text| TextFile { path: named.0.clone(), text })
+    }
+
+    /// A named file with a private key.
+    pub(super) fn key_file(&mut self, key: &str, named: Option<&NamedFile>) -> Option<KeyFile> {
+        let named = named?;
+        self.file(key, named).map(|text| KeyFile { path: named.0.clone(), content: Secret::from(text) })
+    }
+
+    /// A URL that credentials or tokens are sent to, or keys are trusted from (RFC 6749 §3.2: TLS). Plain `http` is for
+    /// loopback and for who says so; user information would travel into logs, and a fragment is not allowed there.
+    pub(super) fn endpoint(&mut self, key: &str, text: &str, allow_http: bool) {
+        let form = "write an absolute https:// URL";
+        let Ok(url) = Url::parse(text) else {
+            return self.fault(key, "is not a URL", form);
+        };
+        if !matches!(url.scheme(), "https" | "http") || url.host().is_none() {
+            return self.fault(key, "is neither an https nor an http URL", form);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            self.fault(
+                key,
+                "carries a user name or password",
+                "remove it; credentials have keys of their own",
+            );
+        }
+        if url.fragment().is_some() {
+            self.fault(key, "carries a fragment", "remove everything from # on");
+        }
+        if url.scheme() == "http" && !allow_http && !is_loopback(&url) {
+            let remedy = "use https, or state allow_http = true in the [connection] that is meant, knowing that \
+                          whoever is on the way reads every token";
+            self.fault(key, "is plain http to another machine", remedy);
+        }
+    }
+
+    /// A duration within bounds.
+    pub(super) fn between(&mut self, key: &str, value: Duration, least: Duration, most: Duration) {
+        if value < least || value > most {
+            let (least, most) = (humantime::format_duration(least), humantime::format_duration(most));
+            self.fault(key, "is out of range", format!("write a duration from {least} to {most}"));
+        }
+    }
+
+    /// A list without empty or repeated entries.
+    pub(super) fn entries(&mut self, key: &str, entries: &[String]) {
+        let mut seen = std::collections::BTreeSet::new();
+        for (number, entry) in entries.iter().enumerate() {
+            if entry.trim().is_empty() {
+                self.fault(&format!("{key}[{number}]"), "is empty", "remove it");
+            } else if !seen.insert(entry) {
+                self.fault(&format!("{key}[{number}]"), "is there twice", "remove one");
+            }
+        }
+    }
+}
+
+/// Whether a URL stays on this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}

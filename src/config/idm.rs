@@ -1,0 +1,71 @@
+//! `[idm]` of a partner file: the partner's identity server.
+
+use serde::Deserialize;
+
+use super::findings::Findings;
+use super::placeholder::Placeholders;
+use super::value::stated;
+
+/// The partner's identity server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idm {
+    /// Its issuer identifier, compared exactly.
+    pub issuer: String,
+    /// Whether endpoints that are not stated are asked from the issuer (RFC 8414).
+    pub discovery: bool,
+    /// Overrides discovery.
+    pub token_endpoint: Option<String>,
+    /// Overrides discovery.
+    pub revocation_endpoint: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct IdmTable {
+    pub(super) issuer: String,
+    discovery: bool,
+    token_endpoint: String,
+    revocation_endpoint: String,
+}
+
+impl Default for IdmTable {
+    fn default() -> Self {
+        Self {
+            issuer: String::new(),
+            discovery: true,
+            token_endpoint: String::new(),
+            revocation_endpoint: String::new(),
+        }
+    }
+}
+
+impl IdmTable {
+    pub(super) fn resolve(
+        self,
+        findings: &mut Findings<'_>,
+        places: &Placeholders<'_>,
+        allow_http: bool,
+    ) -> Idm {
+        findings.required("idm.issuer", &self.issuer, "write the partner identity server's issuer");
+        if self.discovery && !self.issuer.is_empty() {
+            findings.endpoint("idm.issuer", &self.issuer, allow_http);
+        }
+        findings.demand(
+            self.discovery || !self.token_endpoint.is_empty(),
+            "idm.token_endpoint",
+            "is missing while discovery is off",
+            "state it, or discovery = true",
+        );
+        let mut endpoint = |key: &str, text: &str| {
+            let url = places.fill(findings, key, stated(text)?);
+            findings.endpoint(key, &url, allow_http);
+            Some(url)
+        };
+        Idm {
+            token_endpoint: endpoint("idm.token_endpoint", &self.token_endpoint),
+            revocation_endpoint: endpoint("idm.revocation_endpoint", &self.revocation_endpoint),
+            issuer: self.issuer,
+            discovery: self.discovery,
+        }
+    }
+}

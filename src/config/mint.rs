@@ -1,0 +1,152 @@
+//! `[security_token.mint]`: what a security token of the broker's own looks like (B.8).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::findings::Findings;
+use super::partner::PartnerDefaults;
+use super::placeholder::Placeholders;
+use super::value::{self, stated, texts};
+use crate::oauth::security_token::{AudienceForm, Demands, MintPlan};
+
+/// Claims that the broker sets itself.
+const OWN_CLAIMS: [&str; 9] = ["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "client_id", "scope"];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FormName {
+    ClientAndPartner,
+    Single,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct MintTable {
+    pub(super) issuer: String,
+    audience_form: Option<FormName>,
+    #[serde(deserialize_with = "value::duration")]
+    lifetime: Duration,
+    typ: String,
+    kid: bool,
+    jti: bool,
+    client_id: String,
+    scope: bool,
+    copied_claims: Vec<String>,
+    claims: BTreeMap<String, String>,
+}
+
+impl Default for MintTable {
+    fn default() -> Self {
+        Self {
+            issuer: String::new(),
+            audience_form: None,
+            lifetime: Duration::from_secs(120),
+            typ: "JWT".into(),
+            kid: true,
+            jti: true,
+            client_id: String::new(),
+            scope: false,
+            copied_claims: texts(&["mcptt_id", "mcvideo_id", "mcdata_id"]),
+            claims: BTreeMap::new(),
+        }
+    }
+}
+
+impl MintTable {
+    /// What is minted must be what the partner demands: else every exchange would fail at the broker's own look.
+    pub(super) fn resolve(
+        self,
+        findings: &mut Findings<'_>,
+        places: &Placeholders<'_>,
+        defaults: &PartnerDefaults,
+        demands: &Demands,
+        audience: String,
+    ) -> MintPlan {
+        let at = |key: &str| format!("security_token.mint.{key}");
+        let form = match self.audience_form {
+            Some(FormName::Single) => AudienceForm::Single,
+            None if demands.single_audience => AudienceForm::Single,
+            Some(FormName::ClientAndPartner) | None => AudienceForm::ClientAndPartner,
+        };
+        findings.demand(
+            form == AudienceForm::Single || !demands.single_audience,
+            &at("audience_form"),
+            "puts two values into aud, but security_token.single_audience is true",
+            "write \"single\", or remove the key",
+        );
+        findings.demand(
+            demands.audiences.contains(&audience),
+            "security_token.accepted_audiences",
+            "does not contain what is minted as aud",
+            "add security_token.audience to the list, or remove the list",
+        );
+        findings.between(&at("lifetime"), self.lifetime, Duration::from_secs(1), Duration::from_secs(3600));
+        findings.demand(
+            demands.max_lifetime.is_none_or(|most| self.lifetime <= most)
+                && self.lifetime > demands.min_remaining,
+            &at("lifetime"),
+            "is not between security_token.min_remaining and security_token.max_lifetime",
+            "write a duration between the two",
+        );
+        findings.demand(
+            self.kid || !demands.kid,
+            &at("kid"),
+            "is false, but security_token.kid demands one",
+            "write true",
+        );
+        findings.demand(
+            demands.types.is_empty() || demands.types.iter().any(|typ| typ.eq_ignore_ascii_case(&self.typ)),
+            &at("typ"),
+            "is not in security_token.typ",
+            "write one of those",
+        );
+        let claims: Vec<(String, String)> = self
+            .claims
+            .iter()
+            .map(|(name, text)| (name.clone(), places.fill(findings, &at("claims"), text)))
+            .collect();
+        for name in self.claims.keys().filter(|name| OWN_CLAIMS.contains(&name.as_str())) {
+            let key = at(&format!("claims.{name}"));
+            findings.fault(&key, "is a claim that the broker sets itself", "remove it");
+        }
+        for (number, name) in self.copied_claims.iter().enumerate() {
+            findings.demand(
+                !OWN_CLAIMS.contains(&name.as_str()),
+                &at(&format!("copied_claims[{number}]")),
+                "is a claim that the broker sets itself",
+                "remove it",
+            );
+        }
+        let client_id = stated(&self.client_id).map(|text| places.fill(findings, &at("client_id"), text));
+        for (claim, there) in [("jti", self.jti), ("client_id", client_id.is_some()), ("scope", self.scope)] {
+            findings.demand(
+                there || !demands.required_claims.iter().any(|required| required == claim),
+                &at(claim),
+                "is off, but security_token.required_claims has it",
+                "turn it on",
+            );
+        }
+        if !defaults.signs {
+            findings.warn(
+                "security_token.source",
+                "mints, but the broker file states no [signing] keys: the key lives as long as the process",
+                "make one with `keys generate` and state it, so that partners keep trusting the broker after a restart",
+            );
+        }
+        MintPlan {
+            issuer: stated(&self.issuer).unwrap_or(&defaults.broker_issuer).to_owned(),
+            audience,
+            audience_form: form,
+            lifetime: self.lifetime,
+            typ: stated(&self.typ).map(str::to_owned),
+            kid: self.kid,
+            jti: self.jti,
+            client_id,
+            scope: self.scope,
+            copied_claims: self.copied_claims,
+            claims,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Configuration: one broker file in layers, and one file per partner.
+//!
+//! Layers of the broker, the later over the earlier: the embedded `config/default.toml`, the home preset, files,
+//! `MCX_BROKER__...` environment variables, flags. Layers of a partner: `[home.security_token]` (its preset under it),
+//! the partner preset, the partner file. The result is plain data: defaults filled in, secrets and files read.
+//! All problems are reported at once, each with file, key, what is wrong and what to write; none shows a value.
+//!
+//! Nothing but `app` and `cli` reads this module: everything else is constructed from plain values.
+
+mod admin;
+mod cache;
+mod clients;
+mod connection;
+mod epoch;
+mod file;
+mod findings;
+mod grant;
+mod home;
+mod idm;
+mod layer;
+mod log;
+mod mint;
+mod partner;
+mod placeholder;
+mod preset;
+mod problem;
+mod read;
+mod registration;
+mod scopes;
+mod security_token;
+mod server;
+mod signing;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub use admin::Admin;
+pub use cache::{Cache, Redis, SealingKey};
+pub use clients::{CallerAuthentication, Client, Selection};
+pub use connection::Connection;
+pub use file::{KeyFile, TextFile};
+pub use grant::{Grant, GrantKind};
+pub use home::{BrokerNamedIn, Home, Introspection, TokenProfile};
+pub use idm::Idm;
+pub use log::{Log, LogFormat};
+pub use partner::{PartnerDefaults, PartnerFile, conflicts, id_of, load_partner, partner_files};
+pub use preset::presets;
+pub use problem::{Problem, Problems};
+pub use registration::{
+    AssertionAudience, Authentication, ClientAssertion, CredentialsEncoding, Registration,
+};
+pub use scopes::Scopes;
+pub use security_token::SecurityToken;
+pub use server::{Server, ServerTls};
+pub use signing::SigningKeyFile;
+
+use file::NamedFile;
+use findings::Findings;
+use layer::{FLAG, Layer, Tree};
+
+/// The embedded defaults: a configuration that runs as it is.
+const DEFAULT: &str = include_str!("../../config/default.toml");
+/// How problems would name it.
+const EMBEDDED: &str = "embedded config/default.toml";
+/// Where an operator's file is looked for when none is named.
+const USUAL_FILE: &str = "config/broker.toml";
+
+/// Where a configuration comes from.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// Broker files, the later over the earlier.
+    pub files: Vec<PathBuf>,
+    /// Environment variables; those without the prefix `MCX_BROKER__` are not looked at.
+    pub environment: Vec<(String, String)>,
+    /// Dotted keys with values, from flags.
+    pub overrides: Vec<(String, String)>,
+    /// The directory of the partner files, from a flag.
+    pub partners: Option<PathBuf>,
+}
+
+impl Sources {
+    /// `config/broker.toml`, if it is there: what is read when no file is named.
+    pub fn usual_file() -> Option<PathBuf> {
+        Some(PathBuf::from(USUAL_FILE)).filter(|path| path.exists())
+    }
+}
+
+/// Everything that an operator can say.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// The public listener.
+    pub server: Server,
+    /// The admin listener.
+    pub admin: Admin,
+    /// Logs.
+    pub log: Log,
+    /// Where the partner files are.
+    pub partners_directory: PathBuf,
+    /// The home domain.
+    pub home: Home,
+    /// The broker's own keys; empty: one is made at the start.
+    pub signing: Vec<SigningKeyFile>,
+    /// Who may call.
+    pub clients: Vec<Client>,
+    /// Where tokens are kept.
+    pub cache: Cache,
+    /// The partners, disabled ones too, by id.
+    pub partners: Vec<PartnerFile>,
+    /// What a partner file that changes later is loaded with.
+    pub partner_defaults: PartnerDefaults,
+    /// What is odd but works, partners included.
+    pub warnings: Vec<Problem>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+struct BrokerTable {
+    server: server::ServerTable,
+    admin: admin::AdminTable,
+    log: Log,
+    partners: PartnersTable,
+    home: home::HomeTable,
+    signing: signing::SigningTable,
+    clients: Vec<clients::ClientTable>,
+    cache: cache::CacheTable,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+struct PartnersTable {
+    directory: NamedFile,
+}
+
+impl Default for PartnersTable {
+    fn default() -> Self {
+        Self { directory: NamedFile("partners".into()) }
+    }
+}
+
+/// Loads the broker's configuration and every partner file.
+///
+/// # Errors
+/// Every problem of every file.
+pub fn load(sources: &Sources) -> Result<Configuration, Problems> {
+    let mut problems = Vec::new();
+    let mut tree = broker_tree(sources, &mut problems);
+    let table: BrokerTable = read::read(&mut tree, &mut problems);
+    let mut findings = Findings::new(&tree, problems);
+    let signs = !table.signing.keys.is_empty();
+    let server = table.server.resolve(&mut findings);
+    let admin = table.admin.resolve(&mut findings);
+    table.log.check(&mut findings);
+    let home = table.home.resolve(&mut findings, signs);
+    let signing = table.signing.resolve(&mut findings);
+    let cache = table.cache.resolve(&mut findings);
+    let partner_defaults =
+        PartnerDefaults::new(&home, &server.issuer, signs, tree.layer("home.security_token"));
+    let partners_directory = sources.partners.clone().unwrap_or(table.partners.directory.0);
+    let required = sources.partners.is_some() || findings.is_stated("partners.directory");
+    let files = partner_paths(&partners_directory, required, &mut findings);
+    let known = files.iter().filter_map(|path| id_of(path)).collect();
+    let clients = clients::resolve(table.clients, &known, &mut findings);
+    let Findings { mut problems, mut warnings, .. } = findings;
+    let mut partners = Vec::new();
+    for path in &files {
+        match load_partner(path, &partner_defaults) {
+            Ok(partner) => {
+                warnings.extend(partner.warnings.iter().cloned());
+                partners.push(partner);
+            }
+            Err(faults) => problems.extend(faults),
+        }
+    }
+    problems.extend(conflicts(&partners));
+    if !problems.is_empty() {
+        return Err(Problems(problems));
+    }
+    Ok(Configuration {
+        server,
+        admin,
+        log: table.log,
+        partners_directory,
+        home,
+        signing,
+        clients,
+        cache,
+        partners,
+        partner_defaults,
+        warnings,
+    })
+}
+
+/// All layers of the broker file, merged.
+fn broker_tree(sources: &Sources, problems: &mut Vec<Problem>) -> Tree {
+    let mut layers = Vec::new();
+    for path in &sources.files {
+        let name = path.display().to_string();
+        let layer = file::read(path)
+            .map_err(|(problem, remedy)| Problem::new(&name, "", problem, remedy))
+            .and_then(|text| Layer::from_toml(&text, &name));
+        match layer {
+            Ok(layer) => layers.push(layer),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let overrides = sources.overrides.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    for layer in [Layer::from_environment(&sources.environment), Layer::from_pairs(overrides, FLAG)] {
+        match layer {
+            Ok(layer) => layers.push(layer),
+            Err(faults) => problems.extend(faults),
+        }
+    }
+    let missing_go_to = sources.files.last().map_or(USUAL_FILE.into(), |path| path.display().to_string());
+    // The preset is named by the layers over it.
+    let stated = Tree::new(layers.iter().cloned(), missing_go_to.clone());
+    let home = stated.layer("home");
+    let preset = match home.text("preset").filter(|name| !name.is_empty()) {
+        Some(name) => preset::layer(name, "home").unwrap_or_else(|(problem, remedy)| {
+            problems.push(Problem::new(stated.file_of("home.preset"), "home.preset", problem, remedy));
+            Layer::default()
+        }),
+        None => Layer::default(),
+    };
+    let defaults = Layer::from_toml(DEFAULT, EMBEDDED).unwrap_or_else(|problem| {
+        problems.push(problem);
+        Layer::default()
+    });
+    Tree::new([defaults, preset.under("home")].into_iter().chain(layers), missing_go_to)
+}
+
+/// The partner files. A directory that nobody names need not be there.
+fn partner_paths(directory: &Path, required: bool, findings: &mut Findings<'_>) -> Vec<PathBuf> {
+    partner_files(directory).unwrap_or_else(|error| {
+        let problem = format!("{} cannot be read ({})", directory.display(), error.kind());
+        let remedy = "create the directory, or name another with --partners";
+        if required {
+            findings.fault("partners.directory", problem, remedy);
+        } else {
+            findings.warn("partners.directory", problem, remedy);
+        }
+        Vec::new()
+    })
+}

@@ -1,0 +1,46 @@
+//! Presets: what is known of a product, as a layer under the operator's own keys. Data, no code path per vendor.
+
+use super::layer::Layer;
+
+macro_rules! presets {
+    ($($name:literal,)*) => {
+        /// Name and TOML text, by name.
+        const PRESETS: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../../config/presets/", $name, ".toml"))),)*];
+    };
+}
+
+presets! {
+    "auth0", "authentik", "authgent", "curity", "dex", "entra", "hydra", "id-jag", "janssen", "keycloak", "okta",
+    "pingam", "pingfederate", "rauthy", "sap", "spring", "ts33180", "uaa", "wso2", "zitadel",
+}
+
+/// All presets: name and TOML text.
+pub fn presets() -> impl Iterator<Item = (&'static str, &'static str)> {
+    PRESETS.iter().copied()
+}
+
+/// One role of a preset: `home` or `partner`.
+///
+/// # Errors
+/// What is wrong, and what to write.
+pub(super) fn layer(name: &str, role: &str) -> Result<Layer, (String, String)> {
+    let names = |role: &str| {
+        let with_role = presets().filter(|(_, text)| parse("", text).keys().contains(role));
+        with_role.map(|(name, _)| name).collect::<Vec<_>>().join(", ")
+    };
+    let Some((name, text)) = presets().find(|(known, _)| *known == name) else {
+        return Err(("is not the name of a preset".into(), format!("write one of {}", names(role))));
+    };
+    let preset = parse(name, text);
+    if !preset.keys().contains(role) {
+        let remedy = format!("`partners schema --preset {name}` says why; these have it: {}", names(role));
+        return Err((format!("names a preset without the {role} role"), remedy));
+    }
+    Ok(preset.table(role))
+}
+
+/// A test parses every preset: none is empty here.
+fn parse(name: &str, text: &str) -> Layer {
+    Layer::from_toml(text, &format!("preset {name}")).unwrap_or_default()
+}

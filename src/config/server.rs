@@ -1,0 +1,158 @@
+//! `[server]`: the public listener.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::file::{KeyFile, NamedFile, TextFile};
+use super::findings::Findings;
+use super::value;
+
+/// Paths of the public listener that the token endpoint must not hide.
+const TAKEN: [&str; 4] =
+    ["/revoke", "/backchannel-logout", "/jwks", "/.well-known/oauth-authorization-server"];
+
+/// The public listener.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The broker's own issuer identifier: in its metadata, in what it mints, and the `aud` of its clients' assertions.
+    pub issuer: String,
+    /// The path of the token endpoint, with its slash.
+    pub token_path: String,
+    /// Longest request body, in bytes. Bounds what one anonymous request costs.
+    pub max_body_bytes: usize,
+    /// Longest token taken from anybody, in bytes.
+    pub max_token_bytes: usize,
+    /// Overall deadline of one exchange, both legs.
+    pub request_timeout: Duration,
+    /// How long requests in flight may go on after the signal to stop.
+    pub shutdown_grace: Duration,
+    /// Worker threads; `None`: one per core.
+    pub workers: Option<usize>,
+    /// `None`: plain HTTP.
+    pub tls: Option<ServerTls>,
+}
+
+/// The listener's certificate.
+#[derive(Debug, Clone)]
+pub struct ServerTls {
+    /// PEM, leaf first.
+    pub certificate: TextFile,
+    /// PEM.
+    pub key: KeyFile,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct ServerTable {
+    #[serde(deserialize_with = "value::address")]
+    listen: SocketAddr,
+    issuer: String,
+    token_path: String,
+    max_body_bytes: u32,
+    max_token_bytes: u32,
+    #[serde(deserialize_with = "value::duration")]
+    request_timeout: Duration,
+    #[serde(deserialize_with = "value::duration")]
+    shutdown_grace: Duration,
+    workers: Option<u16>,
+    tls: Option<TlsTable>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+struct TlsTable {
+    certificate_file: Option<NamedFile>,
+    key_file: Option<NamedFile>,
+}
+
+impl Default for ServerTable {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            issuer: "http://127.0.0.1:8080".into(),
+            token_path: "/token".into(),
+            max_body_bytes: 65_536,
+            max_token_bytes: 16_384,
+            request_timeout: Duration::from_secs(15),
+            shutdown_grace: Duration::from_secs(10),
+            workers: None,
+            tls: None,
+        }
+    }
+}
+
+impl ServerTable {
+    pub(super) fn resolve(self, findings: &mut Findings<'_>) -> Server {
+        findings.required("server.issuer", &self.issuer, "write the URL that clients reach the broker at");
+        findings.endpoint("server.issuer", &self.issuer, true);
+        findings.demand(
+            self.issuer.starts_with("https://") || self.listen.ip().is_loopback(),
+            "server.issuer",
+            "is plain http, while server.listen is reachable from other machines",
+            "write the https URL that clients use; TLS may end here ([server.tls]) or at a proxy",
+        );
+        let path_fits = self.token_path.starts_with('/')
+            && self.token_path.len() > 1
+            && self.token_path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._~-".contains(&byte));
+        findings.demand(path_fits, "server.token_path", "is not a path", "write a path such as \"/token\"");
+        findings.demand(
+            !TAKEN.contains(&self.token_path.as_str()),
+            "server.token_path",
+            "is the path of another endpoint",
+            "write a path such as \"/token\" or \"/as/token.oauth2\"",
+        );
+        findings.demand(
+            self.max_token_bytes >= 256,
+            "server.max_token_bytes",
+            "is smaller than any signed token",
+            "write at least 256",
+        );
+        findings.demand(
+            self.max_body_bytes >= self.max_token_bytes,
+            "server.max_body_bytes",
+            "is smaller than server.max_token_bytes",
+            "write more than the longest token, which travels in the body",
+        );
+        findings.between(
+            "server.request_timeout",
+            self.request_timeout,
+            Duration::from_millis(100),
+            Duration::from_secs(300),
+        );
+        findings.demand(
+            self.workers != Some(0),
+            "server.workers",
+            "is zero",
+            "remove it, or write at least 1",
+        );
+        let tls = self.tls.and_then(|tls| tls.resolve(findings));
+        Server {
+            listen: self.listen,
+            issuer: self.issuer,
+            token_path: self.token_path,
+            max_body_bytes: self.max_body_bytes as usize,
+            max_token_bytes: self.max_token_bytes as usize,
+            request_timeout: self.request_timeout,
+            shutdown_grace: self.shutdown_grace,
+            workers: self.workers.map(usize::from),
+            tls,
+        }
+    }
+}
+
+impl TlsTable {
+    fn resolve(self, findings: &mut Findings<'_>) -> Option<ServerTls> {
+        for (key, named) in
+            [("server.tls.certificate_file", &self.certificate_file), ("server.tls.key_file", &self.key_file)]
+        {
+            findings.demand(named.is_some(), key, "is missing", "name a PEM file, or remove [server.tls]");
+        }
+        let certificate = findings.text_file("server.tls.certificate_file", self.certificate_file.as_ref());
+        let key = findings.key_file("server.tls.key_file", self.key_file.as_ref());
+        Some(ServerTls { certificate: certificate?, key: key? })
+    }
+}

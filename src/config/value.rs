@@ -1,0 +1,129 @@
+//! Values with a form of their own.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::de::{Error, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::oauth::scope::ScopeSet;
+use crate::oauth::security_token::LegScope;
+use crate::oauth::token_type;
+
+/// Longest duration that any key takes: what is added to a clock must not overflow it.
+const LONGEST: Duration = Duration::from_secs(20 * 366 * 24 * 3600);
+
+/// The asymmetric signature algorithms (RFC 7518 §3.1, RFC 8037). `none` and the HMAC family are not here: with them
+/// whoever knows a public key or a client secret signs tokens.
+pub(super) const ALGORITHMS: [&str; 10] =
+    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
+
+/// Reads "30s", "5m", "1h 30m".
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let expected = "a duration such as \"30s\", \"5m\" or \"24h\"";
+    let text = deserializer.deserialize_str(Text(expected))?;
+    humantime::parse_duration(&text)
+        .ok()
+        .filter(|duration| *duration <= LONGEST)
+        .ok_or_else(|| D::Error::invalid_value(Unexpected::Other("text"), &expected))
+}
+
+/// A duration that may be left out.
+pub(super) fn optional_duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
+}
+
+/// Reads "127.0.0.1:8080".
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let expected = "an address and port such as \"127.0.0.1:8080\"";
+    let text = deserializer.deserialize_str(Text(expected))?;
+    text.parse().map_err(|_| D::Error::invalid_value(Unexpected::Other("text"), &expected))
+}
+
+/// Reads a list of scopes, or one text with spaces between them.
+pub(super) fn scopes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ScopeSet, D::Error> {
+    let expected =
+        "a list of scopes (RFC 6749 section 3.3: no space, quote or backslash in one; at most 128)";
+    ScopeSet::deserialize(deserializer)
+        .map_err(|_| D::Error::invalid_value(Unexpected::Other("value"), &expected))
+}
+
+/// Scopes that may be left out.
+pub(super) fn optional_scopes<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<ScopeSet>, D::Error> {
+    scopes(deserializer).map(Some)
+}
+
+/// Reads `"omit"`, `"granted"` or a list of scopes.
+pub(super) fn leg_scope<'de, D: Deserializer<'de>>(deserializer: D) -> Result<LegScope, D::Error> {
+    struct Form;
+
+    impl<'de> Visitor<'de> for Form {
+        type Value = LegScope;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("\"omit\", \"granted\" or a list of scopes")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<LegScope, E> {
+            match text {
+                "omit" => Ok(LegScope::Omit),
+                "granted" => Ok(LegScope::Granted),
+                _ => Err(E::invalid_value(Unexpected::Other("text"), &self)),
+            }
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<LegScope, A::Error> {
+            let mut tokens = Vec::new();
+            while let Some(token) = items.next_element::<String>()? {
+                tokens.push(serde_json::Value::String(token));
+            }
+            ScopeSet::from_json(&serde_json::Value::Array(tokens))
+                .map(LegScope::Fixed)
+                .map_err(|_| A::Error::invalid_value(Unexpected::Seq, &self))
+        }
+    }
+
+    deserializer.deserialize_any(Form)
+}
+
+/// A text, with its own words for what was expected.
+struct Text(&'static str);
+
+impl Visitor<'_> for Text {
+    type Value = String;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+}
+
+/// The full token type identifier of a short name; everything else stays what it is.
+pub(super) fn token_type(name: &str) -> String {
+    match name {
+        "access_token" => token_type::ACCESS_TOKEN.into(),
+        "jwt" => token_type::JWT.into(),
+        "id_token" => token_type::ID_TOKEN.into(),
+        "id-jag" => token_type::ID_JAG.into(),
+        "refresh_token" | "saml1" | "saml2" => format!("urn:ietf:params:oauth:token-type:{name}"),
+        _ => name.to_owned(),
+    }
+}
+
+/// `None` for the empty text, which in a layered file is how a key is unset again.
+pub(super) fn stated(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// Texts from literals.
+pub(super) fn texts(literals: &[&str]) -> Vec<String> {
+    literals.iter().map(|text| (*text).to_owned()).collect()
+}
