@@ -1,4 +1,11 @@
 //! Everything that is tested from outside: the rules of the source tree, the servers that the tests start, the broker.
-#![expect(clippy::unwrap_used, reason = "tests and their harness fail by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests and their harness fail by panicking"
+)]
 
 mod layers;
+mod redis_server;
+mod support;

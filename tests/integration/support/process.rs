@@ -1,0 +1,91 @@
+//! A server as a child process.
+
+use std::{
+    io::{self, BufRead, BufReader, Read},
+    net::{Ipv4Addr, TcpListener},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+/// How long a server may stay silent while it starts. It is waited for by what it prints, so this is a bound, not a pause.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// A child that has said that it is ready. Killed and reaped when dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Starts `command` and returns once it has printed a line that contains `ready`.
+    ///
+    /// # Panics
+    /// With what it printed when it ends or falls silent before, and with the way to install it when it is not there.
+    pub(crate) fn start(command: &mut Command, ready: &str) -> Self {
+        Self::try_start(command, ready).unwrap_or_else(|problem| panic!("{problem}"))
+    }
+
+    /// As [`Process::start`], on a port that was free a moment ago. Another process can take it in between, so a
+    /// start that fails is tried again on another one.
+    pub(crate) fn start_on_free_port(command: impl Fn(u16) -> Command, ready: &str) -> (Self, u16) {
+        let mut problems = Vec::new();
+        for _ in 0..3 {
+            let port = free_port();
+            match Self::try_start(&mut command(port), ready) {
+                Ok(process) => return (process, port),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        panic!("{}", problems.join("\n"))
+    }
+
+    fn try_start(command: &mut Command, ready: &str) -> Result<Self, String> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => format!("{program} is missing: run .ci/test, which installs it"),
+            _ => format!("{program} does not start: {error}"),
+        })?;
+        let (lines, printed) = mpsc::channel();
+        read_lines(child.stdout.take().expect("stdout is piped"), lines.clone());
+        read_lines(child.stderr.take().expect("stderr is piped"), lines);
+        let process = Self { child };
+        let mut said = Vec::new();
+        loop {
+            match printed.recv_timeout(SILENCE) {
+                Ok(line) if line.contains(ready) => return Ok(process),
+                Ok(line) => said.push(line),
+                Err(_) => return Err(format!("{program} is not ready. It said:\n{}", said.join("\n"))),
+            }
+        }
+    }
+
+    /// Kills it as a crash would: nothing is flushed, connections are reset.
+    pub(crate) fn kill(&mut self) {
+        // Both fail only for a child that is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Reads for as long as the child lives: one that nobody reads from blocks when the pipe is full.
+fn read_lines(output: impl Read + Send + 'static, lines: mpsc::Sender<String>) {
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            let _ = lines.send(line);
+        }
+    });
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+    listener.local_addr().expect("a bound listener has an address").port()
+}
