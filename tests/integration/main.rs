@@ -6,6 +6,7 @@
     reason = "tests and their harness fail by panicking"
 )]
 
+mod authgent;
 mod layers;
 mod redis_server;
 mod support;
