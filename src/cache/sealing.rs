@@ -9,16 +9,16 @@ use zeroize::Zeroizing;
 
 use super::CacheKey;
 use crate::random;
-use crate::secret::{Secret, sha256};
+use crate::secret::sha256;
 
 /// The first byte of every sealed value.
 const VERSION: u8 = 1;
 const KEY_ID_LEN: usize = 8;
 const HEADER_LEN: usize = 1 + KEY_ID_LEN + NONCE_LEN;
 
-/// A key that is not 32 bytes of hexadecimal or base64.
+/// A key that the cipher does not take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a sealing key is 32 random bytes in hexadecimal or base64")]
+#[error("a sealing key is not usable")]
 pub struct SealingError;
 
 /// The keys: the first seals, all open, so that a key is replaced without losing what the old one sealed.
@@ -27,13 +27,13 @@ pub struct SealingKeys(Vec<(KeyId, LessSafeKey)>);
 type KeyId = [u8; KEY_ID_LEN];
 
 impl SealingKeys {
-    /// From the texts of the key files, the sealing one first. Without any, one is made for this process: other replicas
+    /// The sealing one first. Without any, one is made for this process: other replicas
     /// cannot open what it seals, and nothing survives a restart.
-    pub fn new(keys: &[Secret]) -> Result<Self, SealingError> {
+    pub fn new(keys: &[&[u8; 32]]) -> Result<Self, SealingError> {
         if keys.is_empty() {
             return Ok(Self(vec![key(&random::bytes::<32>())?]));
         }
-        keys.iter().map(|text| key(&*decode(text)?)).collect::<Result<_, _>>().map(Self)
+        keys.iter().map(|bytes| key(bytes)).collect::<Result<_, _>>().map(Self)
     }
 
     /// Seals `plain` for `place`.
@@ -72,23 +72,6 @@ fn key(bytes: &[u8; 32]) -> Result<(KeyId, LessSafeKey), SealingError> {
     Ok((id, LessSafeKey::new(key)))
 }
 
-fn decode(text: &Secret) -> Result<Zeroizing<[u8; 32]>, SealingError> {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-    let text = text.expose().trim();
-    let hex = || -> Option<Vec<u8>> {
-        let digit = |byte: &u8| char::from(*byte).to_digit(16);
-        let pairs = text.as_bytes().chunks(2);
-        pairs.map(|pair| u8::try_from(digit(pair.first()?)? * 16 + digit(pair.get(1)?)?).ok()).collect()
-    };
-    let bytes = match text.len() {
-        64 => hex(),
-        _ => STANDARD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text)).ok(),
-    };
-    let bytes = Zeroizing::new(bytes.ok_or(SealingError)?);
-    Ok(Zeroizing::new(<[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| SealingError)?))
-}
-
 impl fmt::Debug for SealingKeys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "SealingKeys({})", self.0.len())
@@ -121,20 +104,11 @@ mod tests {
 
     #[test]
     fn the_first_key_seals_and_all_open() {
-        let (old, new) = (Secret::from("11".repeat(32)), Secret::from("22".repeat(32)));
-        let sealed = SealingKeys::new(std::slice::from_ref(&old)).unwrap().seal(&PLACE, b"x").unwrap();
-        let rotated = SealingKeys::new(&[new.clone(), old]).unwrap();
+        let (old, new) = (&[1; 32], &[2; 32]);
+        let sealed = SealingKeys::new(&[old]).unwrap().seal(&PLACE, b"x").unwrap();
+        let rotated = SealingKeys::new(&[new, old]).unwrap();
         assert!(rotated.open(&PLACE, &sealed).is_some());
         let resealed = rotated.seal(&PLACE, b"x").unwrap();
         assert!(SealingKeys::new(&[new]).unwrap().open(&PLACE, &resealed).is_some());
-    }
-
-    #[test]
-    fn keys_are_32_bytes() {
-        for text in ["", "11", "zz", &"11".repeat(31), &"1".repeat(63), &"g".repeat(64), "not base64!"] {
-            assert_eq!(SealingKeys::new(&[Secret::from(text)]).err(), Some(SealingError), "{text}");
-        }
-        let base64 = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
-        assert!(SealingKeys::new(&[Secret::from(base64)]).is_ok());
     }
 }

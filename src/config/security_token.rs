@@ -12,6 +12,7 @@ use super::partner::PartnerDefaults;
 use super::placeholder::Placeholders;
 use super::registration::check_algorithm;
 use super::value::{self, stated, texts};
+use crate::oauth::refusal::RefusalPattern;
 use crate::oauth::security_token::{Demands, ExchangePlan, LegScope, SecurityTokenSource};
 
 /// Parameters that the broker sets itself: fixed ones must not stand in for them.
@@ -177,7 +178,11 @@ impl SecurityTokenTable {
                         .map(|name| value::token_type(name))
                         .collect(),
                     token_types: self.token_types,
-                    subject_refusals: self.subject_refusals,
+                    subject_refusals: self
+                        .subject_refusals
+                        .iter()
+                        .map(|text| RefusalPattern::parse(text))
+                        .collect(),
                 })
             }
         };

@@ -157,6 +157,7 @@ fn subject_token_code(error: &SubjectTokenError) -> &'static str {
         SubjectTokenError::Lifetime => "subject_token_lifetime",
         SubjectTokenError::Issuer => "subject_token_issuer",
         SubjectTokenError::Audience => "subject_token_audience",
+        SubjectTokenError::BrokerNotNamed => "subject_token_broker_not_named",
         SubjectTokenError::Identity => "subject_token_identity",
         SubjectTokenError::Inactive => "subject_token_inactive",
         SubjectTokenError::Home(error) => idm_code(error, &HOME),

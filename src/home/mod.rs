@@ -8,4 +8,4 @@ pub mod subject_token;
 pub use introspection::{IntrospectionMode, Introspector};
 pub use keys::{HomeKeys, RemoteKeys};
 pub use security_token::{SecurityTokenError, SecurityTokenRequest, SecurityTokens};
-pub use subject_token::{Subject, SubjectTokenError, SubjectTokenSettings, SubjectTokens};
+pub use subject_token::{NamedIn, Subject, SubjectTokenError, SubjectTokenSettings, SubjectTokens};

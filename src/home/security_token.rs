@@ -6,9 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::Subject;
 use crate::clock::Clock;
-use crate::idm::{Idm, IdmError, Parameters, Refusal, RefusalPattern};
+use crate::idm::{Idm, IdmError, Parameters};
 use crate::jose::{SigningHeader, SigningKey};
 use crate::oauth::grant_type;
+use crate::oauth::refusal::Refusal;
 use crate::oauth::scope::ScopeSet;
 use crate::oauth::security_token::{AudienceForm, ExchangePlan, MintPlan, SecurityTokenSource};
 use crate::oauth::token_response::TokenResponse;
@@ -90,7 +91,7 @@ impl SecurityTokens {
         parameters.set_if_some("scope", plan.scope.value(request.scope).as_deref());
         parameters.extend_fixed(&plan.parameters);
         let response = self.idm.request_token(parameters, None).await.map_err(|error| match error {
-            IdmError::Refused(refusal) if is_subject_refusal(plan, &refusal) => {
+            IdmError::Refused(refusal) if refusal.is_any(&plan.subject_refusals) => {
                 SecurityTokenError::SubjectRefused(refusal)
             }
             other => SecurityTokenError::Idm(other),
@@ -141,10 +142,6 @@ impl SecurityTokens {
         }
         claims
     }
-}
-
-fn is_subject_refusal(plan: &ExchangePlan, refusal: &Refusal) -> bool {
-    plan.subject_refusals.iter().any(|pattern| refusal.is_any(&[RefusalPattern::parse(pattern)]))
 }
 
 /// B.7.3. An answer that leaves the member out is taken: what the token itself says is looked at next.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::introspection::{IntrospectionMode, Introspector};
 use super::keys::{HomeKeys, KeyError};
 use crate::clock::{Clock, Timestamp};
@@ -34,6 +36,20 @@ pub struct SubjectTokenSettings {
     pub required_claims: Vec<String>,
     /// An `exp` further ahead is not believed.
     pub max_lifetime: Duration,
+    /// Our client id at the home IdM, and where the token must name it, so that the first leg can succeed: any of these
+    /// suffices. Empty: not checked.
+    pub broker_named_in: (String, Vec<NamedIn>),
+}
+
+/// Where a token may name the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedIn {
+    /// `aud` contains it.
+    Audience,
+    /// `azp` is it.
+    AuthorizedParty,
+    /// `may_act` (RFC 8693 §4.4) names it as `client_id` or `sub`.
+    MayAct,
 }
 
 /// A validated user of the home domain.
@@ -83,6 +99,9 @@ pub enum SubjectTokenError {
     /// Meant for somebody else.
     #[error("its audience is not accepted here")]
     Audience,
+    /// The home IdM would refuse to exchange it for us.
+    #[error("it does not name the broker where the home IdM demands it (aud, azp or may_act)")]
+    BrokerNotNamed,
     /// No claim names the user, or an overlong one.
     #[error("no claim names its user")]
     Identity,
@@ -190,6 +209,7 @@ fn judge_stated(
     if !audiences.is_empty() && !ours {
         return Err(SubjectTokenError::Audience);
     }
+    check_broker_named(claims, settings)?;
     if let Some(scope) = claims.get("scope") {
         crate::oauth::scope::ScopeSet::from_json(scope)
             .map_err(|_| ClaimError { name: "scope".to_owned(), expected: "a scope string or list" })?;
@@ -206,6 +226,23 @@ fn judge_stated(
         expires_at,
         claims: claims.clone(),
     })
+}
+
+fn check_broker_named(claims: &Claims, settings: &SubjectTokenSettings) -> Result<(), SubjectTokenError> {
+    let (broker, places) = &settings.broker_named_in;
+    if places.is_empty() {
+        return Ok(());
+    }
+    let audience = claims.audience()?;
+    let named = places.iter().any(|place| match place {
+        NamedIn::Audience => audience.contains(&broker.as_str()),
+        NamedIn::AuthorizedParty => claims.get("azp").and_then(Value::as_str) == Some(broker),
+        NamedIn::MayAct => {
+            let member = |name| claims.get("may_act").and_then(|actor| actor.get(name)?.as_str());
+            member("client_id") == Some(broker) || member("sub") == Some(broker)
+        }
+    });
+    if named { Ok(()) } else { Err(SubjectTokenError::BrokerNotNamed) }
 }
 
 fn check_times(

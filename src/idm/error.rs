@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Refusal;
 use crate::http::HttpError;
+use crate::oauth::refusal::Refusal;
 
 /// The outcome of a call that brought no token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,7 +4,6 @@
 pub mod client_authentication;
 pub mod endpoints;
 pub mod error;
-pub mod refusal;
 pub mod token_endpoint;
 
 pub use client_authentication::{
@@ -12,5 +11,4 @@ pub use client_authentication::{
 };
 pub use endpoints::{EndpointSettings, Endpoints};
 pub use error::IdmError;
-pub use refusal::{Refusal, RefusalPattern};
 pub use token_endpoint::{Idm, Parameters};

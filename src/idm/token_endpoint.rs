@@ -2,10 +2,11 @@
 
 use zeroize::Zeroizing;
 
-use super::{ClientRegistration, Endpoints, IdmError, Refusal};
+use super::{ClientRegistration, Endpoints, IdmError};
 use crate::clock::Clock;
 use crate::http::{Answer, HttpClient};
 use crate::oauth::form;
+use crate::oauth::refusal::Refusal;
 use crate::oauth::token_response::TokenResponse;
 
 /// The parameters of one request, in order, each once. They hold tokens, so they are wiped.

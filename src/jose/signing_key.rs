@@ -51,19 +51,18 @@ impl SigningKey {
         Self::from_pair(pair.as_ref(), Some(algorithm), None)
     }
 
-    /// A key from PEM: PKCS#8, PKCS#1 or SEC1, not encrypted. Without `algorithm` it is the key type's usual one
-    /// (RS256, ES256/384/512, EdDSA); without `kid` it is the RFC 7638 thumbprint.
-    pub fn from_pem(
-        pem: &Secret,
+    /// A key from PEM (PKCS#8, PKCS#1 or SEC1, not encrypted) or a private JWK. Without `algorithm` it is the key type's
+    /// usual one (RS256, ES256/384/512, EdDSA); without `kid` it is the RFC 7638 thumbprint.
+    pub fn parse(
+        text: &Secret,
         algorithm: Option<Algorithm>,
         kid: Option<String>,
     ) -> Result<Self, JoseError> {
-        const UNREADABLE: JoseError = JoseError::Key("it is not an unencrypted private key in PEM form");
-        // The passphrase variant never prompts on the terminal.
-        let key =
-            PKey::private_key_from_pem_passphrase(pem.expose().as_bytes(), b"").map_err(|_| UNREADABLE)?;
-        let pair = pair_of(&key).ok_or(UNREADABLE)?;
-        Self::from_pair(pair.as_ref(), algorithm, kid)
+        const UNREADABLE: JoseError =
+            JoseError::Key("it is not an unencrypted private key in PEM or JWK form");
+        let text = text.expose().trim();
+        let pair = if text.starts_with('{') { pair_of_jwk(text) } else { pair_of_pem(text) };
+        Self::from_pair(pair.ok_or(UNREADABLE)?.as_ref(), algorithm, kid)
     }
 
     fn from_pair(
@@ -139,7 +138,20 @@ pub fn publish<'k>(keys: impl IntoIterator<Item = &'k SigningKey>) -> Value {
     json!({ "keys": keys.into_iter().map(SigningKey::public_jwk).collect::<Vec<_>>() })
 }
 
-fn pair_of(key: &PKey<Private>) -> Option<Box<dyn KeyPair>> {
+fn pair_of_jwk(text: &str) -> Option<Box<dyn KeyPair>> {
+    let key = Jwk::from_bytes(text).ok()?;
+    key.parameter("d")?;
+    Some(match key.key_type() {
+        "RSA" => Box::new(RsaKeyPair::from_jwk(&key).ok()?),
+        "EC" => Box::new(EcKeyPair::from_jwk(&key).ok()?),
+        "OKP" => Box::new(EdKeyPair::from_jwk(&key).ok()?),
+        _ => return None,
+    })
+}
+
+fn pair_of_pem(text: &str) -> Option<Box<dyn KeyPair>> {
+    // The passphrase variant never prompts on the terminal.
+    let key: PKey<Private> = PKey::private_key_from_pem_passphrase(text.as_bytes(), b"").ok()?;
     let der = key.private_key_to_pkcs8().ok()?;
     Some(match key.id() {
         Id::RSA => Box::new(RsaKeyPair::from_der(&der).ok()?),
@@ -188,7 +200,7 @@ mod tests {
     fn every_algorithm_signs_and_verifies_through_pem_and_jwks() {
         for algorithm in Algorithm::ALL {
             let generated = SigningKey::generate(algorithm).unwrap();
-            let key = SigningKey::from_pem(generated.private_pem(), Some(algorithm), None).unwrap();
+            let key = SigningKey::parse(generated.private_pem(), Some(algorithm), None).unwrap();
             assert_eq!(key.kid(), generated.kid(), "{algorithm}");
             let set = KeySet::parse(publish([&key]).to_string().as_bytes()).unwrap();
             let token = UnverifiedToken::parse(key.sign(&HEADER, &claims()).unwrap().expose()).unwrap();
@@ -245,10 +257,10 @@ mod tests {
     #[test]
     fn unusable_private_keys_are_refused() {
         for pem in ["", "nonsense", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
-            assert!(SigningKey::from_pem(&Secret::from(pem), None, None).is_err(), "{pem}");
+            assert!(SigningKey::parse(&Secret::from(pem), None, None).is_err(), "{pem}");
         }
         let es256 = SigningKey::generate(Algorithm::Es256).unwrap();
-        assert!(SigningKey::from_pem(es256.private_pem(), Some(Algorithm::Rs256), None).is_err());
+        assert!(SigningKey::parse(es256.private_pem(), Some(Algorithm::Rs256), None).is_err());
     }
 
     proptest! {

@@ -4,6 +4,7 @@ pub mod error;
 pub mod form;
 pub mod grant_type;
 pub mod metadata;
+pub mod refusal;
 pub mod scope;
 pub mod security_token;
 pub mod token_response;

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::refusal::RefusalPattern;
 use super::scope::ScopeSet;
 
 /// Where the security token comes from.
@@ -35,9 +36,9 @@ pub struct ExchangePlan {
     pub issued_token_types: Vec<String>,
     /// Accepted `token_type`s, compared without case. An answer without the member is accepted.
     pub token_types: Vec<String>,
-    /// `error` values, optionally `error:fragment of the description`, that mean "this subject token is refused",
-    /// which is the caller's to mend, and not "the broker is misconfigured".
-    pub subject_refusals: Vec<String>,
+    /// Refusals that mean "this subject token is refused", which is the caller's to mend, and not "the broker is
+    /// misconfigured".
+    pub subject_refusals: Vec<RefusalPattern>,
 }
 
 /// What is sent as `scope` on a leg.

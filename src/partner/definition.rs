@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::idm::{Idm, RefusalPattern};
+use crate::idm::Idm;
+use crate::oauth::refusal::RefusalPattern;
 use crate::oauth::scope::ScopeSet;
 use crate::oauth::security_token::{Demands, LegScope, SecurityTokenSource};
 
