@@ -79,9 +79,7 @@ impl Wiring<'_> {
         let partners = self.partners();
         let redis = self.redis();
         let server = self.server();
-        let (Some(idm), Some(keys), Some(signing), true) =
-            (home_idm, keys, signing, self.problems.is_empty())
-        else {
+        let (Some(idm), Some(keys), true) = (home_idm, keys, self.problems.is_empty()) else {
             return Err(self.problems);
         };
         let home_keys = match &keys {
