@@ -18,6 +18,8 @@ pub mod jose;
 pub mod oauth;
 pub mod partner;
 pub mod random;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod secret;
 pub mod server;
 pub mod telemetry;
