@@ -29,8 +29,8 @@ pub struct Grant {
     pub audience: Option<String>,
     /// Sent as `resource` when present.
     pub resource: Option<String>,
-    /// The lifetime of a token that comes without `expires_in`; `None`: such an answer is refused.
-    pub assumed_lifetime: Option<Duration>,
+    /// The lifetime of a token that comes without `expires_in`; zero: such an answer is refused.
+    pub assumed_lifetime: Duration,
     /// Longer lifetimes are cut to this.
     pub max_lifetime: Duration,
     /// Scopes that the partner adds unasked: dropped from the answer. Any other scope that was not asked for refuses it.
@@ -139,7 +139,7 @@ impl GrantTable {
             requested_token_type: stated(&self.requested_token_type).map(value::token_type),
             audience: stated(&self.audience).map(|text| fill("grant.audience", text)),
             resource: stated(&self.resource).map(|text| fill("grant.resource", text)),
-            assumed_lifetime: (!self.assumed_lifetime.is_zero()).then_some(self.assumed_lifetime),
+            assumed_lifetime: self.assumed_lifetime,
             max_lifetime: self.max_lifetime,
             tolerated_scopes: self.tolerated_scopes,
             token_types: self.token_types,

@@ -170,6 +170,13 @@ impl Default for HomeTable {
 
 impl HomeTable {
     pub(super) fn resolve(mut self, findings: &mut Findings<'_>, signs: bool) -> Home {
+        // A preset says how a client authenticates and where tokens name it; that there is one, the operator says.
+        if !findings.is_stated("home.client") {
+            self.client = None;
+        }
+        if self.client.is_none() && !findings.is_stated("home.broker_named_in") {
+            self.broker_named_in.clear();
+        }
         self.check_source(findings);
         self.check_tokens(findings);
         let places = Placeholders::of_issuer(&self.issuer);
