@@ -130,10 +130,9 @@ impl GrantTable {
         Grant {
             kind: self.r#type,
             scope: self.scope,
-            parameters: self
-                .parameters
-                .iter()
+            parameters: (self.parameters.iter())
                 .map(|(name, text)| (name.clone(), fill(&format!("grant.parameters.{name}"), text)))
+                .filter(|(_, text)| !text.is_empty())
                 .collect(),
             subject_token_type: value::token_type(stated(&self.subject_token_type).unwrap_or("jwt")),
             requested_token_type: stated(&self.requested_token_type).map(value::token_type),

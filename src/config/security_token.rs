@@ -132,14 +132,16 @@ impl SecurityTokenTable {
         let audience = fill("audience", &self.audience, resource);
         let resource_parameter = fill("resource_parameter", &self.resource_parameter, resource);
         let audience_parameter = fill("audience_parameter", &self.audience_parameter, &audience);
-        let accepted: Vec<String> =
-            self.accepted_audiences.iter().map(|text| fill("accepted_audiences", text, "")).collect();
-        let parameters: Vec<(String, String)> =
-            self.parameters.iter().map(|(name, text)| (name.clone(), fill("parameters", text, ""))).collect();
+        let mut audiences = vec![audience.clone()];
+        audiences.extend(self.accepted_audiences.iter().map(|text| fill("accepted_audiences", text, "")));
+        let parameters: Vec<(String, String)> = (self.parameters.iter())
+            .map(|(name, text)| (name.clone(), fill(&format!("parameters.{name}"), text, "")))
+            .filter(|(_, text)| !text.is_empty())
+            .collect();
         self.check(findings);
         let demands = Demands {
             issuers: if self.issuers.is_empty() { vec![self.issuer(defaults)] } else { self.issuers.clone() },
-            audiences: if accepted.is_empty() { vec![audience.clone()] } else { accepted },
+            audiences,
             single_audience: self.single_audience,
             max_lifetime: (!self.max_lifetime.is_zero()).then_some(self.max_lifetime),
             min_remaining: self.min_remaining,
