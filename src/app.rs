@@ -510,7 +510,7 @@ fn grant(stated: &config::Grant, forward_client_id: bool) -> Grant {
         resource: stated.resource.clone(),
         parameters: stated.parameters.clone(),
         forward_client_id,
-        assumed_lifetime: stated.assumed_lifetime.unwrap_or_default(),
+        assumed_lifetime: stated.assumed_lifetime,
         max_lifetime: stated.max_lifetime,
         tolerated_scopes: stated.tolerated_scopes.clone(),
         token_types: stated.token_types.clone(),
