@@ -1,6 +1,7 @@
 //! The first leg: a security token for one partner (TS 33.180 B.8), exchanged at the home IdM (B.7.2, B.7.3) or minted here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -15,6 +16,9 @@ use crate::oauth::security_token::{AudienceForm, ExchangePlan, MintPlan, Securit
 use crate::oauth::token_response::TokenResponse;
 use crate::random;
 use crate::secret::Token;
+
+/// `iat` of a minted token is this much in the past: partners without leeway refuse one whose clock is a second ahead.
+const BACKDATE: Duration = Duration::from_secs(5);
 
 /// Why there is no security token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -109,7 +113,7 @@ impl SecurityTokens {
     }
 
     fn minted_claims(&self, plan: &MintPlan, request: SecurityTokenRequest<'_>) -> Map<String, Value> {
-        let now = self.clock.now();
+        let issued_at = self.clock.now().minus(BACKDATE);
         let mut claims = Map::new();
         for name in &plan.copied_claims {
             if let Some(value) = request.subject.claims.get(name) {
@@ -129,8 +133,8 @@ impl SecurityTokens {
                 AudienceForm::Single => json!(plan.audience),
             },
         );
-        claims.insert("iat".to_owned(), json!(now.unix_seconds()));
-        claims.insert("exp".to_owned(), json!(now.plus(plan.lifetime).unix_seconds()));
+        claims.insert("iat".to_owned(), json!(issued_at.unix_seconds()));
+        claims.insert("exp".to_owned(), json!(issued_at.plus(plan.lifetime).unix_seconds()));
         if plan.jti {
             claims.insert("jti".to_owned(), json!(random::id()));
         }

@@ -7,6 +7,7 @@
 )]
 
 mod authgent;
+mod exchange;
 mod layers;
 mod redis_server;
 mod support;

@@ -1,0 +1,104 @@
+//! The broker as it runs in production, on port 0, configured from files as an operator writes them.
+
+use mcx_token_broker::app::App;
+use mcx_token_broker::clock::Clock;
+use mcx_token_broker::config::{self, Sources};
+use mcx_token_broker::server::Running;
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+use super::http;
+
+/// A running broker; it stops when the test's runtime does.
+pub(crate) struct Broker {
+    running: Running,
+    directory: tempfile::TempDir,
+}
+
+/// What came back from the broker.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Broker {
+    /// Writes the files and starts. `partners`: file stem and text.
+    pub(crate) fn start(broker: &str, partners: &[(&str, String)], clock: &Clock) -> Self {
+        Self::try_start(broker, partners, clock).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    /// As [`Broker::start`], with the problems as text.
+    pub(crate) fn try_start(
+        broker: &str,
+        partners: &[(&str, String)],
+        clock: &Clock,
+    ) -> Result<Self, String> {
+        let directory = tempfile::tempdir().expect("a directory for the broker's files");
+        let file = directory.path().join("broker.toml");
+        std::fs::write(&file, broker).expect("broker.toml can be written");
+        let partner_directory = directory.path().join("partners");
+        std::fs::create_dir(&partner_directory).expect("partners/ can be made");
+        for (id, text) in partners {
+            std::fs::write(partner_directory.join(format!("{id}.toml")), text)
+                .expect("a partner file can be written");
+        }
+        let sources = Sources { files: vec![file], partners: Some(partner_directory), ..Sources::default() };
+        let configuration = config::load(&sources).map_err(|problems| problems.to_string())?;
+        let app = App::wire(&configuration, clock)
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+        let running = app.start().map_err(|error| error.to_string())?;
+        Ok(Self { running, directory })
+    }
+
+    /// `http://address` of the public listener.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.running.public)
+    }
+
+    /// `http://address` of the admin listener.
+    pub(crate) fn admin_url(&self) -> String {
+        format!("http://{}", self.running.admin)
+    }
+
+    /// Where its files are.
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// Posts a form to the token endpoint.
+    pub(crate) async fn post(&self, form: &[(&str, &str)]) -> Answer {
+        Answer::of(http().post(format!("{}/token", self.url())).form(form)).await
+    }
+
+    /// Stops gracefully.
+    pub(crate) async fn stop(self) {
+        self.running.stop().await.expect("a graceful stop");
+    }
+}
+
+impl Answer {
+    /// Sends a request.
+    pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
+        let response = request.send().await.expect("the broker answers");
+        let (status, headers) = (response.status(), response.headers().clone());
+        Self { status, headers, text: response.text().await.expect("a whole answer") }
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
+    }
+
+    /// A member of the body that is a text; empty when missing.
+    pub(crate) fn text_of(&self, member: &str) -> String {
+        self.json()[member].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Status and `error`, for comparing with a row of the error table.
+    pub(crate) fn outcome(&self) -> (u16, String) {
+        (self.status.as_u16(), self.text_of("error"))
+    }
+}
