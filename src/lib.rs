@@ -1,4 +1,23 @@
 //! Federated partner-IdM token exchange broker.
+//!
+//! An MCX client holds an access token of its home domain and needs one of a partner domain. TS 33.180 Annex B.7 has the
+//! client do two token exchanges with two identity servers; the broker does both, once, for every client.
+//!
+//! The modules in the order in which one request meets them:
+//!
+//! 1. [`server`] listens, [`api::token`] parses the form.
+//! 2. [`client`] authenticates the caller.
+//! 3. [`home`] validates the subject token, so that nothing is done for somebody who is not a user of ours.
+//! 4. [`partner::registry`] resolves `resource` and `audience`.
+//! 5. [`exchange::policy`] decides, on every request, whether this client may have these scopes there.
+//! 6. [`cache`] is asked under a key that no two users share ([`exchange::cache_key`]).
+//! 7. On a miss [`home::security_token`] obtains the security token (B.7.2, B.7.3) or mints it (B.8),
+//!    [`partner::demands`] looks at it, and [`partner::grant`] trades it for the partner's token (B.7.4, B.7.5). Both
+//!    legs call an [`idm`] through [`http`].
+//! 8. [`api::token`] renders what is left of its life.
+//!
+//! [`exchange::Exchange::token`] reads like that list. [`app`] wires it all from [`config`]; `cli` is what a person
+//! types; `sandbox` is a stand-alone identity server for the demonstration and the tests.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")

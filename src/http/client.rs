@@ -1,11 +1,14 @@
 //! One HTTP client per peer: own trust roots, own connections, own limits.
 
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Identity, RequestBuilder};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
@@ -194,12 +197,16 @@ fn classify(error: &reqwest::Error) -> HttpError {
     }
 }
 
+/// The system's certificates, those aside that the TLS library does not take: one odd one must not keep us from starting.
+static SYSTEM_ROOTS: LazyLock<Vec<Certificate>> = LazyLock::new(|| {
+    let usable = |der: &CertificateDer<'static>| RootCertStore::empty().add(der.clone()).is_ok();
+    let system = rustls_native_certs::load_native_certs().certs;
+    system.iter().filter(|der| usable(der)).filter_map(|der| Certificate::from_der(der).ok()).collect()
+});
+
 /// The stated CA, or the system's. A machine without any (a bare container) still talks to loopback.
 fn roots(ca_pem: Option<&[u8]>) -> Result<Vec<Certificate>, SettingsError> {
-    let Some(pem) = ca_pem else {
-        let system = rustls_native_certs::load_native_certs().certs;
-        return Ok(system.iter().filter_map(|der| Certificate::from_der(der).ok()).collect());
-    };
+    let Some(pem) = ca_pem else { return Ok(SYSTEM_ROOTS.clone()) };
     match Certificate::from_pem_bundle(pem) {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         _ => Err(SettingsError::Ca),

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::IdmError;
 use crate::clock::Clock;
-use crate::http::HttpClient;
+use crate::http::{HttpClient, is_loopback_url};
 use crate::oauth::metadata::IdmMetadata;
 
 /// Metadata changes with releases, not with requests.
@@ -92,9 +92,15 @@ impl Endpoints {
             return Ok(stated.to_owned());
         }
         let known = self.known(http).await?;
-        discovered(&known.metadata)
-            .cloned()
-            .ok_or(IdmError::Endpoints("discovery names no such endpoint; state it in the file"))
+        let endpoint = discovered(&known.metadata)
+            .ok_or(IdmError::Endpoints("discovery names no such endpoint; state it in the file"))?;
+        // A partner's metadata must not make us call services of our own machine (server-side request forgery).
+        if is_loopback_url(endpoint) && !is_loopback_url(&self.settings.issuer) {
+            return Err(IdmError::Endpoints(
+                "discovery names an endpoint on this machine; state it in the file if meant",
+            ));
+        }
+        Ok(endpoint.clone())
     }
 
     async fn known(&self, http: &HttpClient) -> Result<Arc<Known>, IdmError> {
