@@ -56,9 +56,11 @@ impl<'t> Findings<'t> {
         self.tree.is_stated(key)
     }
 
-    /// A text that must be there.
-    pub(super) fn required(&mut self, key: &str, text: &str, remedy: &str) {
-        self.demand(!text.trim().is_empty(), key, "is missing", remedy);
+    /// A text that must be there. Says whether it is.
+    pub(super) fn required(&mut self, key: &str, text: &str, remedy: &str) -> bool {
+        let there = !text.trim().is_empty();
+        self.demand(there, key, "is missing", remedy);
+        there
     }
 
     /// A secret that is stated either itself or by the name of its file.

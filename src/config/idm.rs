@@ -46,8 +46,8 @@ impl IdmTable {
         places: &Placeholders<'_>,
         allow_http: bool,
     ) -> Idm {
-        findings.required("idm.issuer", &self.issuer, "write the partner identity server's issuer");
-        if self.discovery && !self.issuer.is_empty() {
+        let remedy = "write the partner identity server's issuer";
+        if findings.required("idm.issuer", &self.issuer, remedy) && self.discovery {
             findings.endpoint("idm.issuer", &self.issuer, allow_http);
         }
         findings.demand(

@@ -1,6 +1,6 @@
 //! The layers of a configuration and what they merge to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
@@ -15,6 +15,10 @@ pub(super) const ENVIRONMENT: &str = "the environment";
 pub(super) const FLAG: &str = "flag";
 /// The prefix of the broker's environment variables; `__` separates the levels.
 const PREFIX: &str = "MCX_BROKER";
+/// The key that all layers are merged under.
+const ROOT: &str = "root";
+/// Most levels of a key of the environment or a flag.
+const DEEPEST: usize = 16;
 
 /// One layer: a table, each value of which knows where it was stated.
 #[derive(Clone, Default)]
@@ -44,53 +48,48 @@ impl Layer {
         Ok(Self(table.into_iter().map(|(key, value)| (key, convert(value, &origin.to_owned()))).collect()))
     }
 
-    /// A layer from (dotted key, value) pairs. Values stay text: the type of the key decides later how it is read,
-    /// so that a secret `0012` stays `0012`.
+    /// A layer for each (dotted key, value) pair. Values stay text: the type of the key decides later how it is read, so
+    /// that a secret `0012` stays `0012`.
     pub(super) fn from_pairs<'p>(
         pairs: impl IntoIterator<Item = (&'p str, &'p str)>,
         origin: &str,
-    ) -> Result<Self, Vec<Problem>> {
-        let mut root = Value::new(None, ValueKind::Table(Map::new()));
-        let mut problems = Vec::new();
+        problems: &mut Vec<Problem>,
+    ) -> Vec<Self> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        let mut layers = Vec::new();
         for (key, value) in pairs {
-            let well_formed = key.split('.').all(|part| {
-                !part.is_empty()
-                    && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
-            });
-            if !well_formed {
+            let parts: Vec<&str> = key.split('.').collect();
+            if parts.len() > DEEPEST || parts.iter().any(|part| part.is_empty() || !part.bytes().all(plain)) {
                 let remedy = "write the dotted key of the configuration reference, such as home.issuer";
                 problems.push(Problem::new(label(origin, key), key, "is not a key", remedy));
                 continue;
             }
             let leaf = Value::new(Some(&origin.to_owned()), value);
-            let nested = key.rsplit('.').fold(leaf, |inner, part| {
-                Value::new(None, ValueKind::Table(Map::from_iter([(part.to_owned(), inner)])))
+            let nested = parts.iter().rev().fold(leaf, |inner, part| {
+                Value::new(None, ValueKind::Table(Map::from_iter([((*part).to_owned(), inner)])))
             });
-            merge(&mut root, &nested);
+            if let ValueKind::Table(table) = nested.kind {
+                layers.push(Self(table));
+            }
         }
-        match root.kind {
-            ValueKind::Table(table) if problems.is_empty() => Ok(Self(table)),
-            _ => Err(problems),
-        }
+        layers
     }
 
-    /// The layer of the environment: `MCX_BROKER__SERVER__LISTEN` is `server.listen`.
-    pub(super) fn from_environment(variables: &[(String, String)]) -> Result<Self, Vec<Problem>> {
+    /// The layers of the environment: `MCX_BROKER__SERVER__LISTEN` is `server.listen`.
+    pub(super) fn from_environment(variables: &[(String, String)], problems: &mut Vec<Problem>) -> Vec<Self> {
         let read = Environment::with_prefix(PREFIX)
             .separator("__")
             .try_parsing(false)
             .source(Some(variables.iter().cloned().collect()))
             .collect();
-        let unreadable =
-            |_: ConfigError| vec![Problem::new("environment", "", "cannot be read", "set UTF-8 values")];
-        let values: Vec<(String, String)> = read
-            .map_err(unreadable)?
+        // It is made of text already, so nothing in it can fail.
+        let values: BTreeMap<String, String> = read
+            .unwrap_or_default()
             .into_iter()
             .filter_map(|(key, value)| value.into_string().ok().map(|text| (key, text)))
-            .collect::<std::collections::BTreeMap<_, _>>()
-            .into_iter()
             .collect();
-        Self::from_pairs(values.iter().map(|(key, value)| (key.as_str(), value.as_str())), ENVIRONMENT)
+        let pairs = values.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        Self::from_pairs(pairs, ENVIRONMENT, problems)
     }
 
     /// The table under `key` as a layer of its own, empty when it is not there.
@@ -125,33 +124,10 @@ impl Source for Layer {
         Box::new(self.clone())
     }
 
+    /// Everything goes below one key: the crate reads top-level keys as paths, so that a file with the key
+    /// `"x[999999999999]"` would have it allocate that many values. Further down a key is a key.
     fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
-        Ok(self.0.clone())
-    }
-
-    /// The provided method reads each top-level key as a path, so that a file with the key `"x[999999999999]"` would
-    /// allocate that many values: here a key is a key.
-    fn collect_to(&self, cache: &mut Value) -> Result<(), ConfigError> {
-        merge(cache, &Value::new(None, ValueKind::Table(self.0.clone())));
-        Ok(())
-    }
-}
-
-/// Later layers win; tables merge key by key, everything else, lists too, is replaced whole.
-fn merge(into: &mut Value, from: &Value) {
-    let ValueKind::Table(incoming) = &from.kind else {
-        into.clone_from(from);
-        return;
-    };
-    if let ValueKind::Table(present) = &mut into.kind {
-        for (key, value) in incoming {
-            match present.get_mut(key) {
-                Some(existing) => merge(existing, value),
-                None => drop(present.insert(key.clone(), value.clone())),
-            }
-        }
-    } else {
-        into.clone_from(from);
+        Ok(self.clone().under(ROOT).0)
     }
 }
 
@@ -192,8 +168,12 @@ impl Tree {
     pub(super) fn new(layers: impl IntoIterator<Item = Layer>, home: String) -> Self {
         let builder = layers.into_iter().fold(Config::builder(), ConfigBuilder::<DefaultState>::add_source);
         // A layer never fails to be collected.
-        let root = builder.build().map(|config| config.cache).unwrap_or_default();
-        Self { root, home }
+        let merged = builder.build().map(|config| config.cache).unwrap_or_default();
+        let root = match merged.kind {
+            ValueKind::Table(mut table) => table.remove(ROOT),
+            _ => None,
+        };
+        Self { root: root.unwrap_or_else(|| Value::new(None, ValueKind::Table(Map::new()))), home }
     }
 
     /// The merged values.
@@ -226,7 +206,8 @@ impl Tree {
 
     /// The name of what states `key`; when nothing does, of the file that should.
     pub(super) fn file_of(&self, key: &str) -> String {
-        if let Some(origin) = self.get(key).and_then(origin_within) {
+        // What is shipped is overridden where an operator writes, not corrected where it stands.
+        if let Some(origin) = self.get(key).and_then(origin_within).filter(|origin| !is_shipped(origin)) {
             return label(origin, key);
         }
         let mut parent = key;

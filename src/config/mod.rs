@@ -149,7 +149,9 @@ impl Default for PartnersTable {
 pub fn load(sources: &Sources) -> Result<Configuration, Problems> {
     let mut problems = Vec::new();
     let mut tree = broker_tree(sources, &mut problems);
-    let table: BrokerTable = read::read(&mut tree, &mut problems);
+    let Some(table) = read::read::<BrokerTable>(&mut tree, &mut problems) else {
+        return Err(Problems(problems));
+    };
     let mut findings = Findings::new(&tree, problems);
     let signs = !table.signing.keys.is_empty();
     let server = table.server.resolve(&mut findings);
@@ -209,12 +211,8 @@ fn broker_tree(sources: &Sources, problems: &mut Vec<Problem>) -> Tree {
         }
     }
     let overrides = sources.overrides.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    for layer in [Layer::from_environment(&sources.environment), Layer::from_pairs(overrides, FLAG)] {
-        match layer {
-            Ok(layer) => layers.push(layer),
-            Err(faults) => problems.extend(faults),
-        }
-    }
+    layers.extend(Layer::from_environment(&sources.environment, problems));
+    layers.extend(Layer::from_pairs(overrides, FLAG, problems));
     let missing_go_to = sources.files.last().map_or(USUAL_FILE.into(), |path| path.display().to_string());
     // The preset is named by the layers over it.
     let stated = Tree::new(layers.iter().cloned(), missing_go_to.clone());

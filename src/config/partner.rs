@@ -147,7 +147,9 @@ pub(super) fn parse_partner(
     };
     let home = defaults.security_token.clone().under("security_token");
     let mut tree = Tree::new([home, preset, stated], name);
-    let table: PartnerTable = read::read(&mut tree, &mut problems);
+    let Some(table) = read::read::<PartnerTable>(&mut tree, &mut problems) else {
+        return Err(Problems(problems));
+    };
     let mut findings = Findings::new(&tree, problems);
     let mut partner = table.resolve(&mut findings, path, defaults);
     let Findings { problems, warnings, .. } = findings;

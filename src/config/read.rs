@@ -18,11 +18,11 @@ const MOST_FAULTS: usize = 100;
 pub(super) const NAMED_FILE: &str = "NamedFile";
 
 /// Reads the whole tree. What cannot be read is reported, taken out of the tree, and replaced by its default, so that
-/// one fault does not hide the next.
-pub(super) fn read<T: DeserializeOwned + Default>(tree: &mut Tree, problems: &mut Vec<Problem>) -> T {
+/// one fault does not hide the next. `None`: there are more faults than are worth listing.
+pub(super) fn read<T: DeserializeOwned>(tree: &mut Tree, problems: &mut Vec<Problem>) -> Option<T> {
     for _ in 0..MOST_FAULTS {
         let fault = match T::deserialize(Node(tree.root())) {
-            Ok(value) => return value,
+            Ok(value) => return Some(value),
             Err(fault) => fault,
         };
         let key = fault.key();
@@ -32,7 +32,7 @@ pub(super) fn read<T: DeserializeOwned + Default>(tree: &mut Tree, problems: &mu
             break;
         }
     }
-    T::default()
+    None
 }
 
 /// Why a value cannot be read. Says what the key takes, never what it was given.

@@ -87,8 +87,10 @@ impl Default for ServerTable {
 
 impl ServerTable {
     pub(super) fn resolve(self, findings: &mut Findings<'_>) -> Server {
-        findings.required("server.issuer", &self.issuer, "write the URL that clients reach the broker at");
-        findings.endpoint("server.issuer", &self.issuer, true);
+        if findings.required("server.issuer", &self.issuer, "write the URL that clients reach the broker at")
+        {
+            findings.endpoint("server.issuer", &self.issuer, true);
+        }
         findings.demand(
             self.issuer.starts_with("https://") || self.listen.ip().is_loopback(),
             "server.issuer",
