@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::behaviour::{Account, AssertionRules, Behaviour, Check, ServerName};
+use super::behaviour::{Account, AssertionRules, Behaviour, Check, ClientIdInBody, ServerName};
 use super::clients::Client;
 use super::exchange::required;
 use super::idm::Idm;
@@ -28,6 +28,10 @@ pub(super) async fn jwt_bearer(
     }
     if client.is_public() && !behaviour.partner.public_clients {
         return Err(Mistake::PublicClient.into());
+    }
+    let demanded = behaviour.authentication.client_id_in_body == ClientIdInBody::Required;
+    if demanded && parameters.get("client_id").is_none() {
+        return Err(Mistake::ClientIdMissing.into());
     }
     let assertion = parameters.required("assertion")?;
     required(&behaviour.partner.required_parameters, parameters)?;
@@ -58,7 +62,7 @@ async fn grant(
     let issuer =
         token.unverified_claims().get("iss").and_then(Value::as_str).ok_or(Mistake::IssuerMissing)?;
     let trusted = idm.trust.find(issuer);
-    let signed = match &trusted {
+    let authentic = match &trusted {
         Some(trusted) => idm.trust.verifies(trusted, &token).await,
         None => false,
     };
@@ -70,7 +74,7 @@ async fn grant(
         token: &token,
         issuer,
         trusted,
-        signed,
+        authentic,
         requested_scope,
     };
     let (subject, scope) = scrutiny.judge()?;
@@ -119,7 +123,8 @@ struct Scrutiny<'s> {
     token: &'s UnverifiedToken,
     issuer: &'s str,
     trusted: Option<TrustedIssuer>,
-    signed: bool,
+    /// Whether the signature is the issuer's.
+    authentic: bool,
     requested_scope: Option<&'s str>,
 }
 
@@ -135,7 +140,7 @@ impl Scrutiny<'_> {
                 Check::Kid => self.kid(rules)?,
                 Check::Issuer => self.issuer()?,
                 Check::Algorithm => self.algorithm(rules)?,
-                Check::Signature if self.signed => {}
+                Check::Signature if self.authentic => {}
                 Check::Signature => return Err(Mistake::Signature.into()),
                 Check::Times => self.times(rules)?,
                 Check::Audience => self.audience(rules)?,
@@ -202,11 +207,9 @@ impl Scrutiny<'_> {
         if [issued, self.date("nbf")].into_iter().flatten().any(|date| date.saturating_sub(ahead) > now) {
             return Err(Mistake::NotYetValid.into());
         }
-        if let Some(issued) = issued {
-            if rules.max_age > 0 && now.saturating_sub(issued) > seconds(rules.max_age).saturating_add(ahead)
-            {
-                return Err(Mistake::TooOld.into());
-            }
+        let age = issued.map(|issued| now.saturating_sub(issued));
+        if rules.max_age > 0 && age.is_some_and(|age| age > seconds(rules.max_age).saturating_add(ahead)) {
+            return Err(Mistake::TooOld.into());
         }
         let measured = issued.is_none() || !rules.lifetime_without_iat_only;
         let longest = seconds(rules.max_lifetime).saturating_add(ahead);

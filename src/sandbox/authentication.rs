@@ -35,9 +35,6 @@ pub(super) fn authenticate(idm: &Idm, presented: &Presented<'_>) -> Result<Clien
     if shown > 1 && rules.two_methods_refused {
         return Err(Mistake::TwoMethods.into());
     }
-    if rules.client_id_in_body == ClientIdInBody::Required && body_id.is_none() {
-        return Err(Mistake::ClientIdMissing.into());
-    }
     if let Some((user, secret)) = basic {
         let id = match (rules.client_id_in_body, body_id) {
             (ClientIdInBody::OverridesBasic, Some(id)) => id.to_owned(),

@@ -79,19 +79,21 @@ fn redirect(mut target: Url, answer: &[(&str, &str)], state: Option<&str>, issue
 }
 
 fn login_form(idm: &Idm, parameters: &Parameters) -> Reply {
-    let hidden: String = parameters
+    let hidden = parameters
         .pairs()
         .iter()
         .map(|(name, value)| {
             format!("<input type=\"hidden\" name=\"{}\" value=\"{}\">", escaped(name), escaped(value))
         })
-        .collect();
-    let buttons: String = idm
+        .collect::<Vec<_>>()
+        .concat();
+    let buttons = idm
         .users
         .names()
         .iter()
         .map(|name| format!("<button name=\"login_hint\" value=\"{0}\">{0}</button> ", escaped(name)))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     page(200, &format!("<form action=\"authorize\">{hidden}Sign in as {buttons}</form>"))
 }
 

@@ -62,11 +62,14 @@ impl<'r> Request<'r> {
             return Err(Mistake::UnsupportedGrant.into());
         }
         if client.is_public() && !rules.public_clients {
-            return Err(Mistake::PublicClient.into());
+            return Err(Mistake::PublicExchange.into());
         }
-        let subject_token_type = parameters.required("subject_token_type")?;
+        let subject_token_type = parameters.get("subject_token_type").unwrap_or_default();
         if !rules.subject_token_types.iter().any(|known| known == subject_token_type) {
-            return Err(Refusal::new(Mistake::SubjectTokenType, subject_token_type));
+            return Err(match subject_token_type {
+                "" => Refusal::new(Mistake::MissingParameter, "subject_token_type"),
+                unknown => Refusal::new(Mistake::SubjectTokenType, unknown),
+            });
         }
         let requested = parameters.get("requested_token_type").unwrap_or_default();
         if !rules.requested_token_types.iter().any(|known| known == requested) {
@@ -90,6 +93,11 @@ impl<'r> Request<'r> {
                 return Err(Refusal::new(Mistake::TargetUnknown, *unknown));
             }
         }
+        let strip = |value: &'r str| {
+            let unknown = || Refusal::new(Mistake::TargetUnknown, value);
+            value.strip_prefix(rules.resource_prefix.as_str()).ok_or_else(unknown)
+        };
+        let resource = resource.into_iter().map(strip).collect::<Result<_, _>>()?;
         let issued_type = if requested.is_empty() { &rules.default_token_type } else { requested };
         Ok(Self {
             issued_type: issued_type.to_owned(),
@@ -134,11 +142,14 @@ fn is_target(kind: TargetValues, value: &str, targets: &[String]) -> bool {
         // Compared with the subject token once that is known.
         TargetValues::Any | TargetValues::SubjectAudience => true,
         TargetValues::Registered => registered,
-        TargetValues::Uri => {
-            let absolute = url::Url::parse(value).is_ok_and(|url| url.fragment().is_none());
-            absolute && (registered || targets.is_empty())
-        }
+        TargetValues::Uri => is_uri(value),
+        TargetValues::RegisteredUri => is_uri(value) && (registered || targets.is_empty()),
     }
+}
+
+/// RFC 8707 §2.
+fn is_uri(value: &str) -> bool {
+    url::Url::parse(value).is_ok_and(|url| url.fragment().is_none())
 }
 
 /// B.7.3: the security token for the target.
@@ -212,7 +223,8 @@ fn security_token(
 fn subject(idm: &Idm, client: &Client, rules: &HomeRules, request: &Request<'_>) -> Result<Issued, Refusal> {
     let kind = if request.subject_token_type == token_type::ID_TOKEN { Kind::Id } else { Kind::Access };
     let live = idm.tokens.live(request.subject_token, idm.now());
-    let subject = live.filter(|issued| issued.kind == kind).ok_or(Mistake::SubjectToken)?;
+    let subject =
+        live.filter(|issued| issued.kind == kind && rules.own_tokens).ok_or(Mistake::SubjectToken)?;
     if rules.requester_in_audience && subject.client != client.id && !subject.audience().contains(&client.id)
     {
         return Err(Mistake::RequesterNotInAudience.into());
@@ -232,10 +244,7 @@ fn scope(
     parameters: &Parameters,
     subject: &Issued,
 ) -> Result<Scopes, Refusal> {
-    let brings_audience = |scope: &str| {
-        rules.audience_scope.as_deref() == Some(scope)
-            || rules.audience_scope_prefix.as_deref().is_some_and(|prefix| scope.starts_with(prefix))
-    };
+    let brings_audience = |scope: &str| rules.audience_scope.as_deref() == Some(scope);
     rules.scope.grant(client, parameters.get("scope"), Some(&subject.scope), brings_audience)
 }
 
@@ -249,41 +258,36 @@ fn audience(
     scope: &Scopes,
 ) -> Result<Vec<String>, Refusal> {
     let own = subject.audience();
-    if rules.exchange.audience_values == TargetValues::SubjectAudience {
-        if let Some(beyond) = request.audience.iter().find(|value| !own.iter().any(|known| known == *value)) {
-            return Err(Refusal::new(Mistake::TargetUnknown, *beyond));
-        }
+    let bounded = rules.exchange.audience_values == TargetValues::SubjectAudience;
+    let beyond = request.audience.iter().find(|value| !own.iter().any(|known| known == *value));
+    if let (true, Some(beyond)) = (bounded, beyond) {
+        return Err(Refusal::new(Mistake::TargetUnknown, *beyond));
     }
     let brought = rules.audience_scope.as_ref().is_none_or(|wanted| scope.contains(wanted));
     if let (false, Some(asked)) = (brought, request.audience.first()) {
         return Err(Refusal::new(Mistake::TargetUnavailable, *asked));
     }
     let owned = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
-    let mut audience: Vec<String> = rules.token.fixed_audience.clone();
-    for source in &rules.token.audience {
-        let values = match source {
-            AudienceSource::SubjectClient => vec![subject.client.clone()],
-            AudienceSource::Requester => vec![client.id.clone()],
-            AudienceSource::Resource => owned(&request.resource),
-            AudienceSource::Audience => owned(&request.audience),
-            AudienceSource::Target if request.audience.is_empty() => owned(&request.resource),
-            AudienceSource::Target => owned(&request.audience),
-            AudienceSource::Scope => match (&rules.audience_scope, &rules.audience_scope_prefix) {
-                // The scope carries an audience mapper; `audience` only filters what it brings.
-                (Some(_), _) if request.audience.is_empty() && brought => idm.targets(),
-                (_, Some(prefix)) => {
-                    scope.iter().filter_map(|scope| scope.strip_prefix(prefix)).map(str::to_owned).collect()
-                }
-                _ => Vec::new(),
-            },
-            AudienceSource::Subject if request.audience.is_empty() => own.clone(),
-            AudienceSource::Subject => Vec::new(),
-        };
-        for value in values {
-            if !audience.contains(&value) {
-                audience.push(value);
+    let values = |source: &AudienceSource| match source {
+        AudienceSource::SubjectClient => vec![subject.client.clone()],
+        AudienceSource::Requester => vec![client.id.clone()],
+        AudienceSource::Audience => owned(&request.audience),
+        AudienceSource::Target if !request.audience.is_empty() => owned(&request.audience),
+        AudienceSource::Resource | AudienceSource::Target => owned(&request.resource),
+        AudienceSource::Scope if brought => idm.targets(),
+        AudienceSource::Scope => Vec::new(),
+        AudienceSource::Subject => own.clone(),
+        AudienceSource::Fixed => vec![rules.token.fixed_audience.clone()],
+    };
+    let gather = |sources: &[AudienceSource]| {
+        let mut gathered: Vec<String> = Vec::new();
+        for value in sources.iter().flat_map(values) {
+            if !gathered.contains(&value) {
+                gathered.push(value);
             }
         }
-    }
-    Ok(audience)
+        gathered
+    };
+    let audience = gather(&rules.token.audience);
+    Ok(if audience.is_empty() { gather(&rules.token.otherwise) } else { audience })
 }

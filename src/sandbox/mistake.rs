@@ -22,6 +22,8 @@ pub enum Mistake {
     GrantNotAllowed,
     /// A public client where a confidential one is demanded.
     PublicClient,
+    /// A public client that exchanges tokens, where a confidential one is demanded.
+    PublicExchange,
     /// No such client.
     UnknownClient,
     /// No `client_id` in the body where this server wants it.
@@ -171,6 +173,7 @@ impl Mistake {
             Self::UnsupportedGrant => (400, "unsupported_grant_type", "unsupported grant type"),
             Self::GrantNotAllowed => (400, "unauthorized_client", "the client may not use this grant"),
             Self::PublicClient => (401, "invalid_client", "public clients may not use this grant"),
+            Self::PublicExchange => (401, "invalid_client", "public clients may not exchange tokens"),
             Self::UnknownClient => (401, "invalid_client", "unknown client"),
             Self::ClientIdMissing => (400, "invalid_request", "client_id is missing from the body"),
             Self::NoCredential => (401, "invalid_client", "client authentication is required"),

@@ -123,9 +123,6 @@ pub enum SandboxError {
     /// A key cannot be made or used.
     #[error("the sandbox's key: {0}")]
     Key(#[from] JoseError),
-    /// The client for foreign key sets cannot be built.
-    #[error("the sandbox's HTTP client cannot be built")]
-    Http(#[from] reqwest::Error),
     /// Certificate, key or client CA cannot be used.
     #[error("the sandbox's TLS settings: {0} cannot be used")]
     Tls(&'static str),
@@ -165,7 +162,7 @@ impl Sandbox {
             tokens: tokens::Tokens::default(),
             codes: tokens::Codes::default(),
             replay: tokens::Replay::default(),
-            trust: trust::Trust::new(options.trusted_issuers)?,
+            trust: trust::Trust::new(options.trusted_issuers),
             targets: Mutex::new(options.targets),
             access_token_audience: options.access_token_audience,
             faults: faults::Faults::default(),

@@ -1,5 +1,7 @@
 //! The named behaviours: data files, one per product, each stating what differs from TS 33.180.
 
+use serde_json::Value;
+
 use super::behaviour::Behaviour;
 
 const PROFILES: &[(&str, &str)] = &[
@@ -32,9 +34,25 @@ impl Behaviour {
         PROFILES.iter().map(|(name, _)| *name)
     }
 
-    /// A behaviour of one's own: what the text states, on top of TS 33.180.
+    /// A behaviour of one's own: what the text states, on top of TS 33.180. Lists are replaced, objects are merged.
+    ///
+    /// # Errors
+    /// The text is not JSON, names a key that does not exist, or gives one a value of the wrong form.
     pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+        let mut whole = serde_json::to_value(Self::default())?;
+        merge(&mut whole, serde_json::from_str(text)?);
+        serde_json::from_value(whole)
+    }
+}
+
+fn merge(base: &mut Value, over: Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (name, value) in over {
+                merge(base.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over,
     }
 }
 
@@ -53,5 +71,14 @@ mod tests {
             }
         }
         assert!(Behaviour::profile("nobody").is_none());
+    }
+
+    #[test]
+    fn what_a_profile_leaves_out_is_as_the_specification_has_it() {
+        let stated = Behaviour::from_json(r#"{"partner": {"scope": {"added": ["email"]}}}"#).unwrap();
+        assert!(stated.partner.scope.required && stated.home.response.lifetime == 600);
+        for wrong in ["[]", "{", r#"{"partners": {}}"#, r#"{"home": {"may_act": "yes"}}"#] {
+            assert!(Behaviour::from_json(wrong).is_err(), "{wrong}");
+        }
     }
 }

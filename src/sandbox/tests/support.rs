@@ -45,6 +45,7 @@ pub(super) fn browser() -> reqwest::Client {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
+        .tls_certs_only([])
         .timeout(Duration::from_secs(10))
         .build()
         .unwrap()
