@@ -105,7 +105,7 @@ async fn grant(
     } else {
         None
     };
-    Ok(rules.render(Granted {
+    Ok(rules.render(&Granted {
         access_token,
         issued_token_type: issued_type,
         scope: &scope,

@@ -209,7 +209,7 @@ fn security_token(
         .response
         .refresh_token
         .then(|| idm.issue_refresh_token(&subject.subject, &client.id, &scope, &subject.family));
-    Ok(rules.response.render(Granted {
+    Ok(rules.response.render(&Granted {
         access_token,
         issued_token_type: Some(&request.issued_type),
         scope: &scope,

@@ -56,7 +56,7 @@ pub use trust::{TrustedIssuer, TrustedKeys};
 pub use users::User;
 
 use crate::clock::Clock;
-use crate::jose::{Algorithm, JoseError};
+use crate::jose::{Algorithm, JoseError, SigningKey};
 use crate::random;
 use crate::secret::Token;
 
@@ -84,8 +84,8 @@ pub struct SandboxOptions {
     pub targets: Vec<String>,
     /// `aud` of the users' access tokens.
     pub access_token_audience: Vec<String>,
-    /// What is signed with.
-    pub algorithm: Algorithm,
+    /// What is signed with; by default a new RS256 key, which every identity server can verify.
+    pub signing_key: Option<SigningKey>,
     /// TLS instead of plain HTTP.
     pub tls: Option<SandboxTls>,
 }
@@ -103,7 +103,7 @@ impl Default for SandboxOptions {
             trusted_issuers: Vec::new(),
             targets: Vec::new(),
             access_token_audience: vec!["mcx".to_owned(), "mcx-broker".to_owned()],
-            algorithm: Algorithm::Rs256,
+            signing_key: None,
             tls: None,
         }
     }
@@ -147,6 +147,10 @@ impl Sandbox {
         if !options.listen.ip().is_loopback() && !options.allow_remote {
             return Err(SandboxError::Remote(options.listen));
         }
+        let key = match options.signing_key {
+            Some(key) => key,
+            None => SigningKey::generate(Algorithm::Rs256)?,
+        };
         let listener = TcpListener::bind(options.listen)?;
         let scheme = if options.tls.is_some() { "https" } else { "http" };
         let bound = format!("{scheme}://{}", listener.local_addr()?);
@@ -158,7 +162,7 @@ impl Sandbox {
             behaviour: RwLock::new(Arc::new(options.behaviour)),
             clients: clients::Clients::new(options.clients),
             users: users::Users::new(options.users),
-            keys: keys::Keys::generate(options.algorithm)?,
+            keys: keys::Keys::new(key),
             tokens: tokens::Tokens::default(),
             codes: tokens::Codes::default(),
             replay: tokens::Replay::default(),

@@ -19,7 +19,7 @@ pub(super) struct Granted<'g> {
 }
 
 impl ResponseRules {
-    pub(super) fn render(&self, granted: Granted<'_>) -> Map<String, Value> {
+    pub(super) fn render(&self, granted: &Granted<'_>) -> Map<String, Value> {
         let mut body = self.members.clone();
         let mut put = |name: &str, value: Value| {
             if self.null_members || !value.is_null() {

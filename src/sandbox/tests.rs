@@ -3,4 +3,5 @@
 mod broken;
 mod flow;
 mod support;
+mod transport;
 mod vendors;

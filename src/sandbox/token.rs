@@ -145,7 +145,7 @@ impl Login<'_> {
             None
         };
         let rules = ResponseRules { lifetime: idm.behaviour().login.lifetime, ..ResponseRules::default() };
-        Ok(rules.render(Granted {
+        Ok(rules.render(&Granted {
             access_token,
             issued_token_type: None,
             scope: self.scope,

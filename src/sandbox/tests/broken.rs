@@ -8,7 +8,9 @@ use super::support::*;
 use crate::sandbox::{Behaviour, Endpoint, Fault, Sandbox, SandboxOptions};
 
 async fn idm() -> Sandbox {
-    Sandbox::start(SandboxOptions::default()).await.unwrap()
+    Sandbox::start(SandboxOptions { signing_key: Some(signing_key()), ..SandboxOptions::default() })
+        .await
+        .unwrap()
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! Two sandboxes that trust each other as home and partner, and a client that asks.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use crate::clock::{Clock, ManualClock, Timestamp};
+use crate::jose::{Algorithm, SigningKey};
 use crate::oauth::grant_type::{JWT_BEARER, TOKEN_EXCHANGE};
 use crate::oauth::token_type;
 use crate::sandbox::{Behaviour, Sandbox, SandboxOptions, TrustedIssuer};
@@ -77,6 +79,12 @@ pub(super) struct Federation {
     pub(super) hand: ManualClock,
 }
 
+/// One RSA key for all: making them is most of a test's time.
+pub(super) fn signing_key() -> SigningKey {
+    static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate(Algorithm::Rs256).unwrap());
+    KEY.clone()
+}
+
 /// Any recent moment.
 pub(super) const START: i64 = 1_790_000_000;
 
@@ -88,7 +96,8 @@ impl Federation {
     pub(super) async fn behaving(home: Behaviour, partner: Behaviour) -> Self {
         let (clock, hand) = Clock::manual(Timestamp::from_unix_seconds(START));
         let start = |behaviour: Behaviour| {
-            Sandbox::start(SandboxOptions { clock: clock.clone(), behaviour, ..SandboxOptions::default() })
+            let (clock, signing_key) = (clock.clone(), Some(signing_key()));
+            Sandbox::start(SandboxOptions { clock, behaviour, signing_key, ..SandboxOptions::default() })
         };
         let (home, partner) = (start(home).await.unwrap(), start(partner).await.unwrap());
         let alias = Some("partner-at-home".to_owned());

@@ -7,6 +7,9 @@ use crate::oauth::grant_type::TOKEN_EXCHANGE;
 use crate::oauth::token_type::{ACCESS_TOKEN, ID_TOKEN, JWT};
 use crate::sandbox::{Behaviour, Client, User};
 
+/// Changed parameters, and the refusal that they earn: status, `error`, fragment of the description.
+type Refused<'r> = (&'r [(&'r str, &'r str)], u16, &'r str, &'r str);
+
 /// A federation whose home IdM behaves like that.
 async fn home(profile: &str) -> Federation {
     Federation::behaving(Behaviour::profile(profile).unwrap(), Behaviour::default()).await
@@ -17,12 +20,8 @@ async fn partner(profile: &str) -> Federation {
     Federation::behaving(Behaviour::default(), Behaviour::profile(profile).unwrap()).await
 }
 
-/// Expects these refusals of the first leg: change, status, `error`, fragment of the description.
-async fn first_leg_refuses(
-    federation: &Federation,
-    right: &[(&str, &str)],
-    wrong: &[(&[(&str, &str)], u16, &str, &str)],
-) {
+/// Expects these refusals of the first leg.
+async fn first_leg_refuses(federation: &Federation, right: &[(&str, &str)], wrong: &[Refused<'_>]) {
     for (changes, status, error, fragment) in wrong {
         let kept = right.iter().filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
         let request: Vec<_> = kept.chain(*changes).copied().collect();
@@ -73,7 +72,7 @@ async fn keycloak_home() {
     assert_eq!(aud(&unfiltered), json!(issuer));
     assert_eq!(aud(&federation.exchange(&[]).await), Value::Null, "resource is silently ignored");
 
-    let wrong: &[(&[(&str, &str)], u16, &str, &str)] = &[
+    let wrong: &[Refused<'_>] = &[
         (&[("subject_token_type", JWT)], 400, "invalid_request", "supports access tokens only"),
         (&[("requested_token_type", JWT)], 400, "invalid_request", "requested_token_type unsupported"),
         (&[("audience", "https://unknown.example")], 400, "invalid_client", "Audience not found"),
@@ -88,7 +87,7 @@ async fn keycloak_home() {
     let foreign =
         federation.home.issue_access_token("alice", "mcptt_client", SCOPE, foreign.as_object().unwrap());
     let foreign = foreign.unwrap();
-    let wrong: &[(&[(&str, &str)], u16, &str, &str)] =
+    let wrong: &[Refused<'_>] =
         &[(&[("subject_token", foreign.expose())], 403, "access_denied", "not within the token audience")];
     first_leg_refuses(&federation, &right, wrong).await;
 
@@ -159,7 +158,7 @@ async fn pingfederate_home() {
     assert_eq!(aud(&federation.exchange(&[("resource", "")]).await), json!("default-token-manager"));
     let custom = [("requested_token_type", "urn:example:token-type:security-token")];
     assert_eq!(federation.exchange(&custom).await.member("token_type"), "N_A");
-    let wrong: &[(&[(&str, &str)], u16, &str, &str)] = &[
+    let wrong: &[Refused<'_>] = &[
         (&[("subject_token_type", JWT)], 400, "invalid_request", ""),
         (&[("requested_token_type", JWT)], 400, "invalid_request", ""),
         (&[("resource", "https://unknown.example")], 400, "invalid_target", ""),
@@ -192,7 +191,7 @@ async fn pingam_home() {
     let token =
         federation.home.issue_access_token("alice", "mcptt_client", scope, no_may_act.as_object().unwrap());
     let token = token.unwrap();
-    let wrong: &[(&[(&str, &str)], u16, &str, &str)] = &[
+    let wrong: &[Refused<'_>] = &[
         (&[("subject_token", token.expose())], 400, "invalid_request", ""),
         (&[("subject_token_type", JWT)], 400, "invalid_request", ""),
         (&[("audience", "https://unknown.example")], 400, "invalid_target", ""),
@@ -232,7 +231,7 @@ async fn okta_home() {
     let got = federation.exchange(&right).await;
     assert_eq!(aud(&got), json!(issuer));
     assert_eq!(payload(&got.member("access_token"))["cid"], json!("mcx-broker"));
-    let wrong: &[(&[(&str, &str)], u16, &str, &str)] = &[
+    let wrong: &[Refused<'_>] = &[
         (&[("audience", "")], 400, "invalid_request", ""),
         (&[("scope", "openid")], 400, "invalid_scope", ""),
         (&[("scope", "offline_access")], 400, "invalid_scope", ""),
@@ -295,7 +294,7 @@ async fn auth0_home() {
     let got = federation.exchange(&right).await;
     assert_eq!(aud(&got), json!(issuer));
     assert!(payload(&got.member("access_token"))["act"].is_object());
-    let wrong: &[(&[(&str, &str)], u16, &str, &str)] = &[
+    let wrong: &[Refused<'_>] = &[
         (&[("requested_token_type", "")], 400, "invalid_request", ""),
         (&[("requested_token_type", JWT)], 400, "invalid_request", ""),
         (&[("audience", "")], 400, "invalid_request", ""),
@@ -314,7 +313,7 @@ async fn wso2_home() {
     assert_eq!(got.member("issued_token_type"), JWT);
     assert!(got.json().get("refresh_token").is_some(), "unasked");
     assert_eq!(aud(&federation.exchange(&[]).await), json!("mcx-broker"), "resource is ignored");
-    let wrong: &[(&[(&str, &str)], u16, &str, &str)] = &[
+    let wrong: &[Refused<'_>] = &[
         (&[("subject_token_type", ID_TOKEN)], 400, "invalid_request", "Unsupported subject token type"),
         (&[("requested_token_type", ID_TOKEN)], 400, "invalid_request", "Unsupported requested token type"),
         (&[("audience", "other")], 400, "invalid_target", "Invalid audience value provided : other"),
@@ -378,7 +377,7 @@ async fn uaa_home() {
     let right = [("resource", ""), ("audience", issuer.as_str())];
     let got = federation.exchange(&right).await;
     assert_eq!((aud(&got), got.member("token_type")), (json!(issuer), "bearer".to_owned()));
-    let wrong: &[(&[(&str, &str)], u16, &str, &str)] = &[
+    let wrong: &[Refused<'_>] = &[
         (&[("subject_token_type", JWT)], 400, "invalid_grant", "Invalid subject token type"),
         (&[("requested_token_type", JWT)], 400, "invalid_grant", "Invalid requested token type"),
         (&[("audience", "other")], 400, "invalid_grant", "Invalid audience"),
@@ -422,7 +421,7 @@ async fn authgent_home() {
     assert_eq!(aud(&got), json!(issuer));
     assert_eq!(got.json()["refresh_token"], Value::Null);
     assert!(got.text.contains("\"refresh_token\":null"), "{}", got.text);
-    let wrong: &[(&[(&str, &str)], u16, &str, &str)] = &[
+    let wrong: &[Refused<'_>] = &[
         (&[("subject_token_type", JWT)], 400, "invalid_request", "Unsupported subject_token_type"),
         (&[("resource", "")], 400, "invalid_request", ""),
         (&[("subject_token", "x")], 400, "invalid_grant", "Invalid subject_token"),
@@ -472,7 +471,7 @@ async fn zitadel() {
     ];
     assert_eq!(aud(&federation.exchange(&right).await), json!(issuer));
     let plain = federation.subject_token();
-    let wrong: &[(&[(&str, &str)], u16, &str, &str)] = &[
+    let wrong: &[Refused<'_>] = &[
         (&[("resource", issuer.as_str())], 400, "invalid_target", "resource parameter not supported"),
         (&[("subject_token", plain.as_str())], 400, "invalid_target", "not found in subject or actor token"),
         (&[("scope", "openid")], 400, "invalid_scope", "not found in subject or actor token"),
@@ -526,7 +525,7 @@ async fn spring() {
     let issuer = federation.partner.issuer();
     let got = federation.exchange(&[("audience", &issuer)]).await;
     assert_eq!(aud(&got), json!("mcx-broker"), "both targets are silently ignored");
-    let wrong: &[(&[(&str, &str)], u16, &str, &str)] = &[
+    let wrong: &[Refused<'_>] = &[
         (&[("subject_token_type", ID_TOKEN)], 400, "unsupported_token_type", "subject_token_type"),
         (&[("requested_token_type", ID_TOKEN)], 400, "unsupported_token_type", "requested_token_type"),
         (&[("resource", "no-uri")], 400, "invalid_request", "resource"),
@@ -554,7 +553,7 @@ async fn sap_home() {
     }
     assert_eq!(federation.exchange(&[("resource", URN)]).await.member("access_token").len(), 36, "opaque");
     let issuer = federation.partner.issuer();
-    let wrong: &[(&[(&str, &str)], u16, &str, &str)] = &[
+    let wrong: &[Refused<'_>] = &[
         (&[("resource", "")], 400, "invalid_request", ""),
         (&[("resource", &issuer)], 400, "invalid_target", ""),
         (&[("requested_token_type", JWT)], 400, "invalid_request", ""),
