@@ -9,59 +9,15 @@ use super::findings::Findings;
 use super::placeholder::Placeholders;
 use super::security_token::check_parameters;
 use super::value::{self, stated, texts};
+use crate::oauth::grant::{Grant, GrantType};
+use crate::oauth::refusal::RefusalPattern;
 use crate::oauth::scope::ScopeSet;
 use crate::oauth::security_token::LegScope;
-
-/// The grant at the partner, and which answers are taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grant {
-    /// What is asked for.
-    pub kind: GrantKind,
-    /// What is sent as `scope`.
-    pub scope: LegScope,
-    /// Further fixed parameters.
-    pub parameters: Vec<(String, String)>,
-    /// `subject_token_type`, with token exchange only.
-    pub subject_token_type: String,
-    /// `requested_token_type`, with token exchange only; `None`: not sent.
-    pub requested_token_type: Option<String>,
-    /// Sent as `audience` when present.
-    pub audience: Option<String>,
-    /// Sent as `resource` when present.
-    pub resource: Option<String>,
-    /// The lifetime of a token that comes without `expires_in`; zero: such an answer is refused.
-    pub assumed_lifetime: Duration,
-    /// Longer lifetimes are cut to this.
-    pub max_lifetime: Duration,
-    /// Scopes that the partner adds unasked: dropped from the answer. Any other scope that was not asked for refuses it.
-    pub tolerated_scopes: ScopeSet,
-    /// Accepted `token_type`s, compared without case.
-    pub token_types: Vec<String>,
-    /// `error` values, optionally `error:fragment of the description`, that mean "not this user".
-    pub user_refusals: Vec<String>,
-    /// The same, for "not these credentials": the operator's to mend.
-    pub credential_refusals: Vec<String>,
-    /// Whether a `refresh_token` is handed to the client.
-    pub forward_refresh_token: bool,
-    /// Whether an `id_token` is handed to the client.
-    pub forward_id_token: bool,
-}
-
-/// The grant type at the partner.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum GrantKind {
-    /// RFC 7523 §2.1 (B.7.4).
-    #[default]
-    JwtBearer,
-    /// RFC 8693 §2.1, with the security token as `subject_token`.
-    TokenExchange,
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct GrantTable {
-    r#type: GrantKind,
+    r#type: GrantType,
     #[serde(deserialize_with = "value::leg_scope")]
     scope: LegScope,
     parameters: BTreeMap<String, String>,
@@ -85,7 +41,7 @@ pub(super) struct GrantTable {
 impl Default for GrantTable {
     fn default() -> Self {
         Self {
-            r#type: GrantKind::JwtBearer,
+            r#type: GrantType::JwtBearer,
             scope: LegScope::Granted,
             parameters: BTreeMap::new(),
             subject_token_type: "jwt".into(),
@@ -142,8 +98,8 @@ impl GrantTable {
             max_lifetime: self.max_lifetime,
             tolerated_scopes: self.tolerated_scopes,
             token_types: self.token_types,
-            user_refusals: self.user_refusals,
-            credential_refusals: self.credential_refusals,
+            user_refusals: RefusalPattern::parse_all(&self.user_refusals),
+            credential_refusals: RefusalPattern::parse_all(&self.credential_refusals),
             forward_refresh_token: self.forward_refresh_token,
             forward_id_token: self.forward_id_token,
         }

@@ -44,7 +44,6 @@ pub use cache::{Cache, Redis, SealingKey};
 pub use clients::{CallerAuthentication, Client, Selection};
 pub use connection::Connection;
 pub use file::{KeyFile, TextFile};
-pub use grant::{Grant, GrantKind};
 pub use home::{BrokerNamedIn, Home, Introspection, TokenProfile};
 pub use idm::Idm;
 pub use log::{Log, LogFormat};

@@ -9,7 +9,7 @@ use super::connection::{Connection, ConnectionTable};
 use super::epoch::epoch;
 use super::file;
 use super::findings::Findings;
-use super::grant::{Grant, GrantTable};
+use super::grant::GrantTable;
 use super::home::{Home, TokenProfile};
 use super::idm::{Idm, IdmTable};
 use super::layer::{Layer, Tree};
@@ -20,6 +20,7 @@ use super::read;
 use super::registration::{Registration, RegistrationTable};
 use super::scopes::Scopes;
 use super::security_token::{SecurityToken, SecurityTokenTable};
+use crate::oauth::grant::Grant;
 
 /// One partner domain, with every default filled in and every named file read.
 #[derive(Debug, Clone)]

@@ -180,11 +180,7 @@ impl SecurityTokenTable {
                         .map(|name| value::token_type(name))
                         .collect(),
                     token_types: self.token_types,
-                    subject_refusals: self
-                        .subject_refusals
-                        .iter()
-                        .map(|text| RefusalPattern::parse(text))
-                        .collect(),
+                    subject_refusals: RefusalPattern::parse_all(&self.subject_refusals),
                 })
             }
         };

@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod form;
+pub mod grant;
 pub mod grant_type;
 pub mod metadata;
 pub mod refusal;

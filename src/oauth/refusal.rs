@@ -71,6 +71,11 @@ impl RefusalPattern {
         Self { error: error.trim().to_owned(), fragment: fragment.trim().to_lowercase() }
     }
 
+    /// Reads a list of patterns.
+    pub fn parse_all(texts: &[String]) -> Vec<Self> {
+        texts.iter().map(|text| Self::parse(text)).collect()
+    }
+
     fn matches(&self, refusal: &Refusal) -> bool {
         refusal.error.eq_ignore_ascii_case(&self.error)
             && (self.fragment.is_empty() || refusal.description.to_lowercase().contains(&self.fragment))

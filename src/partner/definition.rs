@@ -1,11 +1,9 @@
 //! One partner domain: everything that one file in `partners/` says, ready for use.
 
-use std::time::Duration;
-
 use crate::idm::Idm;
-use crate::oauth::refusal::RefusalPattern;
+use crate::oauth::grant::Grant;
 use crate::oauth::scope::ScopeSet;
-use crate::oauth::security_token::{Demands, LegScope, SecurityTokenSource};
+use crate::oauth::security_token::{Demands, SecurityTokenSource};
 
 /// A partner domain.
 #[derive(Debug)]
@@ -23,6 +21,8 @@ pub struct Partner {
     pub domains: Vec<String>,
     /// Its IdM and our registration there.
     pub idm: Idm,
+    /// Whether `client_id` on the second leg is the MCX client's own id instead of ours (B.7.4).
+    pub forward_client_id: bool,
     /// The first leg for this partner.
     pub security_token: SecurityTokenSource,
     /// What it demands of the security token.
@@ -58,50 +58,4 @@ impl Scopes {
 
 fn find<T>(items: &[T], wanted: impl Fn(&T) -> bool) -> Option<&T> {
     items.iter().find(|item| wanted(item))
-}
-
-/// How the second leg asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GrantType {
-    /// RFC 7523 §2.1 (B.7.4).
-    JwtBearer,
-    /// RFC 8693 at the partner, the security token being the subject token.
-    TokenExchange,
-}
-
-/// The second leg: what is sent, and which answers are taken (B.7.5).
-#[derive(Debug, Clone)]
-pub struct Grant {
-    /// Which grant.
-    pub kind: GrantType,
-    /// What is sent as `scope`.
-    pub scope: LegScope,
-    /// `subject_token_type`, for token exchange.
-    pub subject_token_type: String,
-    /// `requested_token_type`, for token exchange; `None`: not sent.
-    pub requested_token_type: Option<String>,
-    /// `audience`; `None`: not sent.
-    pub audience: Option<String>,
-    /// `resource`; `None`: not sent.
-    pub resource: Option<String>,
-    /// Further fixed parameters.
-    pub parameters: Vec<(String, String)>,
-    /// Whether `client_id` is the MCX client's own id instead of ours (B.7.4).
-    pub forward_client_id: bool,
-    /// The lifetime of a token whose `expires_in` is missing; zero: such an answer is refused.
-    pub assumed_lifetime: Duration,
-    /// Longer lifetimes are cut down to this.
-    pub max_lifetime: Duration,
-    /// Scopes that the partner grants unasked and that are dropped from the answer instead of being refused.
-    pub tolerated_scopes: ScopeSet,
-    /// Accepted `token_type`s, compared without case.
-    pub token_types: Vec<String>,
-    /// Refusals that mean "not this user".
-    pub user_refusals: Vec<RefusalPattern>,
-    /// Refusals that mean "not these credentials of ours".
-    pub credential_refusals: Vec<RefusalPattern>,
-    /// Whether the client gets the partner's refresh token.
-    pub forward_refresh_token: bool,
-    /// Whether the client gets the partner's ID token.
-    pub forward_id_token: bool,
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::definition::{GrantType, Partner};
+use super::definition::Partner;
 use super::demands::{self, Mismatch};
 use crate::clock::Timestamp;
 use crate::idm::{IdmError, Parameters};
+use crate::oauth::grant::GrantType;
 use crate::oauth::grant_type;
 use crate::oauth::refusal::Refusal;
 use crate::oauth::scope::ScopeSet;
@@ -85,7 +86,7 @@ impl Partner {
     ) -> Result<PartnerToken, GrantError> {
         let asked = self.scopes.to_partner(scope);
         let parameters = self.parameters(security_token, &asked);
-        let client_id = Some(client_id).filter(|_| self.grant.forward_client_id);
+        let client_id = Some(client_id).filter(|_| self.forward_client_id);
         let response =
             self.idm.request_token(parameters, client_id).await.map_err(|error| self.classify(error))?;
         self.accept(response, &asked, now).map_err(GrantError::Response)

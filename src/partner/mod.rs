@@ -5,7 +5,7 @@ pub mod demands;
 pub mod grant;
 pub mod registry;
 
-pub use definition::{Grant, GrantType, Partner, Scopes};
+pub use definition::{Partner, Scopes};
 pub use demands::Mismatch;
 pub use grant::{GrantError, PartnerToken, ResponseFault};
 pub use registry::{PartnerRegistry, TargetError};

@@ -1,3 +1,4 @@
+use crate::oauth::grant::GrantType;
 use crate::oauth::security_token::{AudienceForm, LegScope, SecurityTokenSource};
 
 use super::*;
@@ -15,7 +16,7 @@ fn a_partner_file_has_every_default_filled_in() {
     let demands = &partner.security_token.demands;
     assert_eq!(demands.issuers, ["http://127.0.0.1:8081"]);
     assert_eq!(demands.audiences, ["https://idm.fire.example"]);
-    assert_eq!(partner.grant.kind, GrantKind::JwtBearer);
+    assert_eq!(partner.grant.kind, GrantType::JwtBearer);
     assert_eq!(partner.grant.scope, LegScope::Granted);
 }
 

@@ -1,3 +1,5 @@
+use crate::oauth::grant::GrantType;
+
 use super::*;
 
 /// What an operator adds to a partner preset.
@@ -81,6 +83,6 @@ fn facts_that_an_exchange_hangs_on() {
     assert!(!authgent.client.client_id_in_body && !authgent.idm.discovery);
     let Authentication::ClientSecretBasic { encoding, .. } = authgent.client.authentication else { panic!() };
     assert_eq!(encoding, CredentialsEncoding::Raw);
-    assert_eq!(load("dex").grant.kind, GrantKind::TokenExchange);
+    assert_eq!(load("dex").grant.kind, GrantType::TokenExchange);
     assert!(load("uaa").client.client_id_in_body);
 }

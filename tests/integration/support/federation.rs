@@ -54,13 +54,13 @@ impl Setup {
 
     /// Merges keys over the broker's file.
     pub(crate) fn broker(mut self, toml: &str) -> Self {
-        self.broker_toml = toml.to_owned();
+        toml.clone_into(&mut self.broker_toml);
         self
     }
 
     /// Merges keys over the partner's file.
     pub(crate) fn partner(mut self, toml: &str) -> Self {
-        self.partner_toml = toml.to_owned();
+        toml.clone_into(&mut self.partner_toml);
         self
     }
 

@@ -1,0 +1,54 @@
+//! Who may call us.
+
+use super::listeners::token_endpoint;
+use super::{Wiring, algorithms};
+use crate::client::{Client, ClientAuthenticationMethod, ClientRegistry, Names};
+use crate::config;
+use crate::jose::KeySet;
+
+impl Wiring<'_> {
+    pub(super) fn clients(&mut self) -> ClientRegistry {
+        let server = &self.configuration.server;
+        let audiences = vec![server.issuer.clone(), token_endpoint(server)];
+        let clients: Vec<_> =
+            self.configuration.clients.iter().filter_map(|stated| self.client(stated)).collect();
+        ClientRegistry::new(clients, audiences, self.clock.clone())
+    }
+
+    pub(super) fn client(&mut self, stated: &config::Client) -> Option<Client> {
+        let authentication = match &stated.authentication {
+            config::CallerAuthentication::None => ClientAuthenticationMethod::None,
+            config::CallerAuthentication::ClientSecretBasic(secret) => {
+                ClientAuthenticationMethod::SecretBasic(secret.clone())
+            }
+            config::CallerAuthentication::ClientSecretPost(secret) => {
+                ClientAuthenticationMethod::SecretPost(secret.clone())
+            }
+            config::CallerAuthentication::PrivateKeyJwt { jwks, algorithms: accepted } => {
+                match KeySet::parse(jwks.text.as_bytes()) {
+                    Ok(keys) => {
+                        ClientAuthenticationMethod::PrivateKeyJwt { keys, algorithms: algorithms(accepted) }
+                    }
+                    Err(error) => {
+                        self.problem(&jwks.path, "clients.jwks_file", error, "name the client's JWK set");
+                        return None;
+                    }
+                }
+            }
+        };
+        Some(Client {
+            id: stated.id.clone(),
+            authentication,
+            partners: names(&stated.partners),
+            scopes: stated.scopes.clone(),
+            subject_clients: names(&stated.subject_clients),
+        })
+    }
+}
+
+fn names(selection: &config::Selection) -> Names {
+    match selection {
+        config::Selection::All => Names::All,
+        config::Selection::Only(names) => Names::Only(names.iter().cloned().collect()),
+    }
+}

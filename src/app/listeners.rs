@@ -1,0 +1,69 @@
+//! What the listeners say and how they listen.
+
+use url::Url;
+
+use super::Wiring;
+use crate::api::ApiSettings;
+use crate::config;
+use crate::jose::Algorithm;
+use crate::oauth::metadata::BrokerMetadata;
+use crate::oauth::{grant_type, token_type};
+use crate::server::{ServerSettings, ServerTls};
+
+impl Wiring<'_> {
+    pub(super) fn server(&mut self) -> ServerSettings {
+        let server = &self.configuration.server;
+        let tls = server.tls.as_ref().map(|tls| ServerTls {
+            certificate_pem: tls.certificate.text.clone().into_bytes(),
+            key_pem: tls.key.content.clone(),
+        });
+        if let Some(error) = tls.as_ref().and_then(|tls| tls.check().err()) {
+            self.problem("server", "server.tls", error, "name a PEM chain, leaf first, and its key");
+        }
+        ServerSettings {
+            listen: server.listen,
+            admin_listen: self.configuration.admin.listen,
+            tls,
+            shutdown_grace: server.shutdown_grace,
+            workers: server.workers,
+        }
+    }
+
+    pub(super) fn api_settings(&self) -> ApiSettings {
+        let server = &self.configuration.server;
+        let path = Url::parse(&server.issuer).map(|url| url.path().trim_end_matches('/').to_owned());
+        ApiSettings {
+            token_path: server.token_path.clone(),
+            issuer_path: path.unwrap_or_default(),
+            max_body_bytes: server.max_body_bytes,
+            max_token_bytes: server.max_token_bytes,
+            body_timeout: server.request_timeout,
+        }
+    }
+
+    pub(super) fn metadata(&self) -> BrokerMetadata {
+        let server = &self.configuration.server;
+        BrokerMetadata {
+            issuer: server.issuer.clone(),
+            token_endpoint: token_endpoint(server),
+            jwks_uri: format!("{}/jwks", server.issuer.trim_end_matches('/')),
+            response_types_supported: Vec::new(),
+            grant_types_supported: vec![grant_type::TOKEN_EXCHANGE],
+            token_endpoint_auth_methods_supported: vec![
+                "none",
+                "client_secret_basic",
+                "client_secret_post",
+                "private_key_jwt",
+            ],
+            token_endpoint_auth_signing_alg_values_supported: Algorithm::ALL.map(Algorithm::as_str).to_vec(),
+            identity_chaining_requested_token_types_supported: vec![
+                token_type::ACCESS_TOKEN,
+                token_type::JWT,
+            ],
+        }
+    }
+}
+
+pub(super) fn token_endpoint(server: &config::Server) -> String {
+    format!("{}{}", server.issuer.trim_end_matches('/'), server.token_path)
+}

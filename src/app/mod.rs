@@ -1,0 +1,153 @@
+//! The composition root: the only place that turns configuration into wired components.
+
+mod callers;
+mod home;
+mod listeners;
+mod outbound;
+mod partners;
+mod storage;
+
+use std::fmt::Display;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::api::{AdminApi, PublicApi, Readiness};
+use crate::cache::TokenCache;
+use crate::clock::Clock;
+use crate::config::{Configuration, Problem};
+use crate::exchange::Exchange;
+use crate::home::{HomeKeys, RemoteKeys, SecurityTokens};
+use crate::jose::{Algorithm, SigningKey, publish};
+use crate::partner::PartnerRegistry;
+use crate::server::{self, Running, ServerError, ServerSettings};
+use crate::telemetry::metrics::Metrics;
+
+/// A wired broker that does not listen yet.
+#[derive(Debug)]
+pub struct App {
+    server: ServerSettings,
+    public: PublicApi,
+    admin: AdminApi,
+    home_keys: Option<Arc<RemoteKeys>>,
+}
+
+impl App {
+    /// Wires everything. Calls nobody, so `check` uses it too. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// Every key, certificate and address in the configuration that cannot be used, all at once.
+    pub fn wire(configuration: &Configuration, clock: &Clock) -> Result<Self, Vec<Problem>> {
+        Wiring { configuration, clock, metrics: Metrics::new(), signing: Vec::new(), problems: Vec::new() }
+            .app()
+    }
+
+    /// Listens and serves. Must be called within a tokio runtime.
+    pub fn start(self) -> Result<Running, ServerError> {
+        let running = server::start(&self.server, self.public, self.admin)?;
+        if let Some(keys) = self.home_keys {
+            // The first request should not wait for it, and a home IdM that is down must not keep us from starting.
+            tokio::spawn(async move { keys.warm_up().await });
+        }
+        Ok(running)
+    }
+}
+
+/// Wiring in progress: problems are collected, so that an operator sees all of them at once.
+struct Wiring<'c> {
+    configuration: &'c Configuration,
+    clock: &'c Clock,
+    metrics: Metrics,
+    signing: Vec<SigningKey>,
+    problems: Vec<Problem>,
+}
+
+impl Wiring<'_> {
+    fn app(mut self) -> Result<App, Vec<Problem>> {
+        self.signing = self.signing_keys();
+        let home_idm = self.home_idm();
+        let keys = home_idm.as_ref().and_then(|idm| self.home_keys(idm));
+        let clients = self.clients();
+        let partners = self.partners();
+        let redis = self.redis();
+        let server = self.server();
+        let (Some(idm), Some(keys), true) = (home_idm, keys, self.problems.is_empty()) else {
+            return Err(self.problems);
+        };
+        let home_keys = match &keys {
+            HomeKeys::Remote(keys) => Some(Arc::clone(keys)),
+            HomeKeys::Fixed(_) => None,
+        };
+        let jwks = publish(&self.signing);
+        let exchange = Arc::new(Exchange {
+            clients,
+            subject_tokens: self.subject_tokens(&idm, keys),
+            security_tokens: SecurityTokens::new(idm, self.signing.first().cloned(), self.clock.clone()),
+            partners: Arc::new(PartnerRegistry::new(partners)),
+            cache: TokenCache::new(self.cache_settings(), redis, self.clock.clone()),
+            timeout: self.configuration.server.request_timeout,
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+        });
+        Ok(App {
+            server,
+            public: PublicApi {
+                settings: self.api_settings(),
+                exchange: Arc::clone(&exchange),
+                metadata: self.metadata(),
+                jwks,
+                metrics: self.metrics.clone(),
+                clock: self.clock.clone(),
+            },
+            admin: AdminApi {
+                bearer_token: self.configuration.admin.bearer_token.clone(),
+                metrics: self.metrics,
+                readiness: Readiness::default(),
+                exchange,
+            },
+            home_keys,
+        })
+    }
+
+    fn problem(&mut self, file: impl AsRef<Path>, key: &str, problem: impl Display, remedy: &str) {
+        self.problems.push(Problem {
+            file: file.as_ref().display().to_string(),
+            key: key.to_owned(),
+            problem: problem.to_string(),
+            remedy: remedy.to_owned(),
+        });
+    }
+
+    fn signing_keys(&mut self) -> Vec<SigningKey> {
+        let stated = &self.configuration.signing;
+        if stated.is_empty() {
+            tracing::warn!(
+                "no [signing] keys: a key of this process's own is used; partners must fetch /jwks again after a restart"
+            );
+            return match SigningKey::generate(Algorithm::Rs256) {
+                Ok(key) => vec![key],
+                Err(error) => {
+                    self.problem("signing", "keys", error, "state a key file");
+                    Vec::new()
+                }
+            };
+        }
+        stated
+            .iter()
+            .enumerate()
+            .filter_map(|(number, stated)| {
+                let algorithm = stated.algorithm.as_deref().and_then(|text| text.parse().ok());
+                SigningKey::parse(&stated.key.content, algorithm, stated.kid.clone())
+                    .map_err(|error| {
+                        let key = format!("signing.keys[{number}].key_file");
+                        self.problem(&stated.key.path, &key, error, "make one with `keys generate`");
+                    })
+                    .ok()
+            })
+            .collect()
+    }
+}
+
+/// Names that the configuration has checked.
+fn algorithms(names: &[String]) -> Vec<Algorithm> {
+    names.iter().filter_map(|name| name.parse().ok()).collect()
+}

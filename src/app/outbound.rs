@@ -1,0 +1,107 @@
+//! Our connections to identity servers and our registrations there.
+
+use super::Wiring;
+use crate::config;
+use crate::http::{HttpClient, HttpSettings, SettingsError};
+use crate::idm::{AssertionAudience, ClientAuthentication, ClientRegistration, SecretEncoding};
+use crate::jose::SigningKey;
+use crate::secret::Secret;
+
+impl Wiring<'_> {
+    pub(super) fn registration(
+        &mut self,
+        stated: &config::Registration,
+        at: &str,
+    ) -> Option<ClientRegistration> {
+        let authentication = match &stated.authentication {
+            config::Authentication::None => ClientAuthentication::None,
+            config::Authentication::ClientSecretBasic { secret, encoding } => {
+                ClientAuthentication::SecretBasic {
+                    secret: secret.clone(),
+                    encoding: match encoding {
+                        config::CredentialsEncoding::Form => SecretEncoding::Form,
+                        config::CredentialsEncoding::Raw => SecretEncoding::Raw,
+                    },
+                }
+            }
+            config::Authentication::ClientSecretPost { secret } => {
+                ClientAuthentication::SecretPost { secret: secret.clone() }
+            }
+            config::Authentication::PrivateKeyJwt(assertion) => ClientAuthentication::PrivateKeyJwt {
+                key: Box::new(self.assertion_key(assertion, at)?),
+                audience: match &assertion.audience {
+                    config::AssertionAudience::Issuer => AssertionAudience::Issuer,
+                    config::AssertionAudience::TokenEndpoint => AssertionAudience::TokenEndpoint,
+                    config::AssertionAudience::Literal(value) => AssertionAudience::Value(value.clone()),
+                },
+                typ: assertion.typ.clone(),
+                lifetime: assertion.lifetime,
+            },
+            config::Authentication::TlsClientAuth { .. } => ClientAuthentication::TlsClientAuth,
+        };
+        Some(ClientRegistration {
+            id: stated.id.clone(),
+            authentication,
+            id_in_body: stated.client_id_in_body,
+        })
+    }
+
+    pub(super) fn assertion_key(
+        &mut self,
+        assertion: &config::ClientAssertion,
+        at: &str,
+    ) -> Option<SigningKey> {
+        let Some(file) = &assertion.key else {
+            return self.signing.first().cloned();
+        };
+        let algorithm = assertion.algorithm.as_deref().and_then(|text| text.parse().ok());
+        SigningKey::parse(&file.content, algorithm, assertion.key_id.clone())
+            .map_err(|error| {
+                let key = format!("{at}.key_file");
+                self.problem(&file.path, &key, error, "make one with `keys generate`");
+            })
+            .ok()
+    }
+
+    pub(super) fn http(
+        &mut self,
+        connection: &config::Connection,
+        registration: Option<&config::Registration>,
+        at: &str,
+    ) -> Option<HttpClient> {
+        let identity = registration.and_then(|registration| match &registration.authentication {
+            config::Authentication::TlsClientAuth { certificate, key } => Some((certificate, key)),
+            _ => None,
+        });
+        let settings = HttpSettings {
+            connect_timeout: connection.connect_timeout,
+            timeout: connection.timeout,
+            max_response_bytes: connection.max_response_bytes,
+            ca_pem: connection.ca.as_ref().map(|file| file.text.clone().into_bytes()),
+            identity_pem: identity.map(|(certificate, key)| {
+                Secret::from(format!("{}\n{}", certificate.text, key.content.expose()))
+            }),
+            allow_http: connection.allow_http,
+        };
+        match HttpClient::new(&settings) {
+            Ok(client) => Some(client),
+            Err(error) => {
+                let (key, remedy) = match error {
+                    SettingsError::Ca => ("connection.ca_file", "name a file of PEM certificates"),
+                    SettingsError::Identity => {
+                        ("client.certificate_file", "name a PEM chain and the PKCS#8 key that belongs to it")
+                    }
+                    SettingsError::Tls => ("connection", "check the certificates"),
+                };
+                self.problem(at, key, error, remedy);
+                None
+            }
+        }
+    }
+}
+
+pub(super) fn uses_mutual_tls(registration: Option<&config::Registration>) -> bool {
+    registration.is_some_and(|registration| {
+        matches!(registration.authentication, config::Authentication::TlsClientAuth { .. })
+    })
+}

@@ -1,0 +1,44 @@
+//! The partner domains.
+
+use super::Wiring;
+use super::outbound::uses_mutual_tls;
+use crate::config;
+use crate::idm::{EndpointSettings, Endpoints, Idm};
+use crate::partner::{Partner, Scopes};
+
+impl Wiring<'_> {
+    pub(super) fn partners(&mut self) -> Vec<Partner> {
+        self.configuration.partners.iter().filter_map(|file| self.partner(file)).collect()
+    }
+
+    pub(super) fn partner(&mut self, file: &config::PartnerFile) -> Option<Partner> {
+        let at = file.path.display().to_string();
+        let registration = self.registration(&file.client, &format!("{at}: client"))?;
+        let http = self.http(&file.connection, Some(&file.client), &at)?;
+        let endpoints = EndpointSettings {
+            issuer: file.idm.issuer.clone(),
+            discovery: file.idm.discovery,
+            token_endpoint: file.idm.token_endpoint.clone(),
+            mutual_tls: uses_mutual_tls(Some(&file.client)),
+            ..EndpointSettings::default()
+        };
+        let endpoints = Endpoints::new(endpoints, self.clock.clone());
+        Some(Partner {
+            id: file.id.clone(),
+            epoch: file.epoch,
+            enabled: file.enabled,
+            resource: file.resource.clone(),
+            domains: file.domains.clone(),
+            idm: Idm::new(endpoints, Some(registration), http, self.clock.clone()),
+            security_token: file.security_token.source.clone(),
+            demands: file.security_token.demands.clone(),
+            forward_client_id: file.client.forward_client_id,
+            grant: file.grant.clone(),
+            scopes: Scopes {
+                allowed: file.scopes.allowed.clone(),
+                default: file.scopes.default.clone(),
+                map: file.scopes.map.clone().into_iter().collect(),
+            },
+        })
+    }
+}

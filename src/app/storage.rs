@@ -1,0 +1,49 @@
+//! Where tokens are kept.
+
+use super::Wiring;
+use crate::cache::{CacheSettings, RedisSettings, RedisTier, SealingKeys};
+use crate::config;
+use crate::secret::Secret;
+
+impl Wiring<'_> {
+    pub(super) fn cache_settings(&self) -> CacheSettings {
+        let cache = &self.configuration.cache;
+        CacheSettings {
+            memory_bytes: cache.memory_bytes,
+            memory_max_age: cache.memory_max_age,
+            margin: cache.margin,
+            max_lifetime: cache.max_lifetime,
+        }
+    }
+
+    pub(super) fn redis(&mut self) -> Option<RedisTier> {
+        let cache = &self.configuration.cache;
+        let redis = cache.redis.as_ref()?;
+        if cache.sealing_keys.is_empty() {
+            tracing::warn!(
+                "no cache.sealing_key_files: entries are sealed with a key of this process's own; other replicas, and this one after a restart, cannot read them"
+            );
+        }
+        let keys: Vec<_> = cache.sealing_keys.iter().map(config::SealingKey::as_bytes).collect();
+        let settings = RedisSettings {
+            url: Secret::from(redis.url.as_str()),
+            password: redis.password.clone(),
+            ca_pem: redis.ca.as_ref().map(|file| file.text.clone().into_bytes()),
+            timeout: redis.timeout,
+        };
+        let keys = match SealingKeys::new(&keys) {
+            Ok(keys) => keys,
+            Err(error) => {
+                self.problem("cache", "cache.sealing_key_files", error, "write 32 random bytes");
+                return None;
+            }
+        };
+        match RedisTier::new(settings, keys, self.clock.clone(), self.metrics.clone()) {
+            Ok(tier) => Some(tier),
+            Err(error) => {
+                self.problem("cache", "cache.redis", error, "correct the URL or the CA file");
+                None
+            }
+        }
+    }
+}
