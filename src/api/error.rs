@@ -156,6 +156,7 @@ fn caller_error(error: &ExchangeError) -> OAuthErrorCode {
             | SecurityTokenError::Idm(_)
             | SecurityTokenError::IssuedTokenType
             | SecurityTokenError::TokenType
+            | SecurityTokenError::SubjectClaim(_)
             | SecurityTokenError::Signing,
         )
         | ExchangeError::Deadline(_)

@@ -26,6 +26,7 @@ enum FormName {
 pub(super) struct MintTable {
     pub(super) issuer: String,
     audience_form: Option<FormName>,
+    subject_claim: String,
     #[serde(deserialize_with = "value::duration")]
     lifetime: Duration,
     typ: String,
@@ -42,6 +43,7 @@ impl Default for MintTable {
         Self {
             issuer: String::new(),
             audience_form: None,
+            subject_claim: String::new(),
             lifetime: Duration::from_secs(120),
             typ: "JWT".into(),
             kid: true,
@@ -133,6 +135,7 @@ impl MintTable {
             issuer: stated(&self.issuer).unwrap_or(&defaults.broker_issuer).to_owned(),
             audience,
             audience_form: form,
+            subject_claim: stated(&self.subject_claim).map(str::to_owned),
             lifetime: self.lifetime,
             typ: stated(&self.typ).map(str::to_owned),
             kid: self.kid,

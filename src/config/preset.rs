@@ -11,7 +11,7 @@ macro_rules! presets {
 }
 
 presets! {
-    "auth0", "authentik", "authgent", "curity", "dex", "hydra", "id-jag", "janssen", "keycloak", "okta",
+    "auth0", "authentik", "authgent", "curity", "dex", "entra", "hydra", "id-jag", "janssen", "keycloak", "okta",
     "pingam", "pingfederate", "rauthy", "sap", "spring", "ts33180", "uaa", "wso2", "zitadel",
 }
 

@@ -13,7 +13,7 @@ use super::placeholder::Placeholders;
 use super::registration::check_algorithm;
 use super::value::{self, stated, texts};
 use crate::oauth::refusal::RefusalPattern;
-use crate::oauth::security_token::{Demands, ExchangePlan, LegScope, SecurityTokenSource};
+use crate::oauth::security_token::{Demands, ExchangePlan, HomeGrant, LegScope, SecurityTokenSource};
 
 /// Parameters that the broker sets itself: fixed ones must not stand in for them.
 const OWN_PARAMETERS: [&str; 13] = [
@@ -60,6 +60,7 @@ enum Target {
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct SecurityTokenTable {
     source: SourceName,
+    grant: HomeGrant,
     audience: String,
     accepted_audiences: Vec<String>,
     send: Vec<Target>,
@@ -78,6 +79,8 @@ pub(super) struct SecurityTokenTable {
     #[serde(deserialize_with = "value::duration")]
     max_lifetime: Duration,
     #[serde(deserialize_with = "value::duration")]
+    max_age: Duration,
+    #[serde(deserialize_with = "value::duration")]
     min_remaining: Duration,
     required_claims: Vec<String>,
     kid: bool,
@@ -90,6 +93,7 @@ impl Default for SecurityTokenTable {
     fn default() -> Self {
         Self {
             source: SourceName::Exchange,
+            grant: HomeGrant::TokenExchange,
             audience: String::new(),
             accepted_audiences: Vec::new(),
             send: vec![Target::Resource],
@@ -105,6 +109,7 @@ impl Default for SecurityTokenTable {
             issuers: Vec::new(),
             single_audience: false,
             max_lifetime: Duration::ZERO,
+            max_age: Duration::ZERO,
             min_remaining: Duration::from_secs(5),
             required_claims: texts(&["sub", "iat"]),
             kid: false,
@@ -144,6 +149,7 @@ impl SecurityTokenTable {
             audiences,
             single_audience: self.single_audience,
             max_lifetime: (!self.max_lifetime.is_zero()).then_some(self.max_lifetime),
+            max_age: (!self.max_age.is_zero()).then_some(self.max_age),
             min_remaining: self.min_remaining,
             required_claims: self.required_claims,
             kid: self.kid,
@@ -166,6 +172,7 @@ impl SecurityTokenTable {
                     TokenProfile::Ts33180 => "jwt",
                 };
                 SecurityTokenSource::Exchange(ExchangePlan {
+                    grant: self.grant,
                     resource: self.send.contains(&Target::Resource).then_some(resource_parameter),
                     audience: self.send.contains(&Target::Audience).then_some(audience_parameter),
                     scope: self.scope,

@@ -76,7 +76,9 @@ impl ExchangeError {
         match self {
             Self::SubjectToken(SubjectTokenError::Home(_)) => Leg::Home,
             Self::Client(_) | Self::SubjectToken(_) | Self::Target(_) | Self::Denied(_) => Leg::Broker,
-            Self::SecurityToken(SecurityTokenError::Signing) => Leg::Broker,
+            Self::SecurityToken(SecurityTokenError::Signing | SecurityTokenError::SubjectClaim(_)) => {
+                Leg::Broker
+            }
             // The mismatch is noticed here, and made at the home IdM.
             Self::SecurityToken(_) | Self::Grant(GrantError::Mismatch(_)) => Leg::Home,
             Self::Grant(_) | Self::ShortLived => Leg::Partner,
@@ -170,6 +172,7 @@ fn security_token_code(error: &SecurityTokenError) -> &'static str {
         SecurityTokenError::Idm(error) => idm_code(error, &HOME),
         SecurityTokenError::IssuedTokenType => "home_issued_token_type",
         SecurityTokenError::TokenType => "home_token_type",
+        SecurityTokenError::SubjectClaim(_) => "broker_mint_subject",
         SecurityTokenError::Signing => "broker_signing",
     }
 }

@@ -12,7 +12,7 @@ use crate::jose::{SigningHeader, SigningKey};
 use crate::oauth::grant_type;
 use crate::oauth::refusal::Refusal;
 use crate::oauth::scope::ScopeSet;
-use crate::oauth::security_token::{AudienceForm, ExchangePlan, MintPlan, SecurityTokenSource};
+use crate::oauth::security_token::{AudienceForm, ExchangePlan, HomeGrant, MintPlan, SecurityTokenSource};
 use crate::oauth::token_response::TokenResponse;
 use crate::random;
 use crate::secret::Token;
@@ -35,6 +35,9 @@ pub enum SecurityTokenError {
     /// `token_type` is not an accepted one.
     #[error("the home IdM issued a token whose token_type is not accepted for this partner")]
     TokenType,
+    /// The partner file names a claim for `sub` that the subject token does not have.
+    #[error("the subject token has no claim {0}, which the partner file wants as sub")]
+    SubjectClaim(String),
     /// Minting was asked for, and there is no key or it failed.
     #[error("the broker could not sign the security token")]
     Signing,
@@ -86,10 +89,19 @@ impl SecurityTokens {
         request: SecurityTokenRequest<'_>,
     ) -> Result<Token, SecurityTokenError> {
         let mut parameters = Parameters::default();
-        parameters.set("grant_type", grant_type::TOKEN_EXCHANGE);
-        parameters.set("subject_token", request.subject_token.expose());
-        parameters.set("subject_token_type", plan.subject_token_type.as_str());
-        parameters.set_if_some("requested_token_type", plan.requested_token_type.as_deref());
+        match plan.grant {
+            HomeGrant::TokenExchange => {
+                parameters.set("grant_type", grant_type::TOKEN_EXCHANGE);
+                parameters.set("subject_token", request.subject_token.expose());
+                parameters.set("subject_token_type", plan.subject_token_type.as_str());
+                parameters.set_if_some("requested_token_type", plan.requested_token_type.as_deref());
+            }
+            HomeGrant::OnBehalfOf => {
+                parameters.set("grant_type", grant_type::JWT_BEARER);
+                parameters.set("assertion", request.subject_token.expose());
+                parameters.set("requested_token_use", "on_behalf_of");
+            }
+        }
         parameters.set_if_some("resource", plan.resource.as_deref());
         parameters.set_if_some("audience", plan.audience.as_deref());
         parameters.set_if_some("scope", plan.scope.value(request.scope).as_deref());
@@ -108,11 +120,22 @@ impl SecurityTokens {
     fn mint(&self, plan: &MintPlan, request: SecurityTokenRequest<'_>) -> Result<Token, SecurityTokenError> {
         let key = self.key.as_ref().ok_or(SecurityTokenError::Signing)?;
         let header = SigningHeader { typ: plan.typ.as_deref(), kid: plan.kid };
-        let claims = self.minted_claims(plan, request);
+        let claims = self.minted_claims(plan, request)?;
         key.sign(&header, &claims).map_err(|_| SecurityTokenError::Signing)
     }
 
-    fn minted_claims(&self, plan: &MintPlan, request: SecurityTokenRequest<'_>) -> Map<String, Value> {
+    fn minted_claims(
+        &self,
+        plan: &MintPlan,
+        request: SecurityTokenRequest<'_>,
+    ) -> Result<Map<String, Value>, SecurityTokenError> {
+        let subject = match &plan.subject_claim {
+            None => request.subject.id.as_str(),
+            Some(name) => match request.subject.claims.text(name) {
+                Ok(Some(subject)) => subject,
+                _ => return Err(SecurityTokenError::SubjectClaim(name.clone())),
+            },
+        };
         let issued_at = self.clock.now().minus(BACKDATE);
         let mut claims = Map::new();
         for name in &plan.copied_claims {
@@ -125,7 +148,7 @@ impl SecurityTokens {
         }
         // What decides comes last: neither a copied nor a fixed claim replaces it.
         claims.insert("iss".to_owned(), json!(plan.issuer));
-        claims.insert("sub".to_owned(), json!(request.subject.id));
+        claims.insert("sub".to_owned(), json!(subject));
         claims.insert(
             "aud".to_owned(),
             match plan.audience_form {
@@ -144,7 +167,7 @@ impl SecurityTokens {
         if plan.scope {
             claims.insert("scope".to_owned(), json!(request.scope.to_string()));
         }
-        claims
+        Ok(claims)
     }
 }
 

@@ -17,6 +17,8 @@ pub enum GrantType {
     JwtBearer,
     /// RFC 8693 at the partner, the security token being the subject token.
     TokenExchange,
+    /// RFC 6749 §4.4 with the security token as `client_assertion` (authentik): the partner makes an account per subject.
+    ClientCredentials,
 }
 
 /// The second leg: what is sent, and which answers are taken (B.7.5).

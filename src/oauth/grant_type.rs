@@ -8,5 +8,7 @@ pub const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 pub const AUTHORIZATION_CODE: &str = "authorization_code";
 /// RFC 6749 §6 (B.5.2).
 pub const REFRESH_TOKEN: &str = "refresh_token";
+/// RFC 6749 §4.4.
+pub const CLIENT_CREDENTIALS: &str = "client_credentials";
 /// RFC 7523 §2.2: the `client_assertion_type` of `private_key_jwt`.
 pub const CLIENT_ASSERTION_JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use super::refusal::RefusalPattern;
 use super::scope::ScopeSet;
 
@@ -20,6 +22,8 @@ pub enum SecurityTokenSource {
 /// The parameters of the token exchange at the home IdM, and which answers are taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExchangePlan {
+    /// Which grant asks for it.
+    pub grant: HomeGrant,
     /// Sent as `resource` when present (B.7.2 requires it; some identity servers refuse it).
     pub resource: Option<String>,
     /// Sent as `audience` when present.
@@ -39,6 +43,17 @@ pub struct ExchangePlan {
     /// Refusals that mean "this subject token is refused", which is the caller's to mend, and not "the broker is
     /// misconfigured".
     pub subject_refusals: Vec<RefusalPattern>,
+}
+
+/// How the home IdM is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HomeGrant {
+    /// RFC 8693 (B.7.2).
+    #[default]
+    TokenExchange,
+    /// The subject token as the assertion of an RFC 7523 grant with `requested_token_use=on_behalf_of` (Microsoft Entra ID).
+    OnBehalfOf,
 }
 
 /// What is sent as `scope` on a leg.
@@ -72,6 +87,8 @@ pub struct MintPlan {
     pub audience: String,
     /// Whether `aud` is `[client_id, audience]` as B.8 has it, or `audience` alone.
     pub audience_form: AudienceForm,
+    /// The claim of the subject token that becomes `sub`; `None`: the one that names the user.
+    pub subject_claim: Option<String>,
     /// `exp` minus `iat`.
     pub lifetime: Duration,
     /// Header `typ`; `None`: no `typ`.
@@ -111,6 +128,8 @@ pub struct Demands {
     pub single_audience: bool,
     /// `exp` at most this far ahead; `None`: any.
     pub max_lifetime: Option<Duration>,
+    /// `iat` at most this far back; `None`: any.
+    pub max_age: Option<Duration>,
     /// `exp` at least this far ahead: an assertion that dies on the way is not worth sending.
     pub min_remaining: Duration,
     /// Claims that must be there, `exp`, `iss` and `aud` aside.

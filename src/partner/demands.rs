@@ -35,6 +35,9 @@ pub enum Mismatch {
     /// `exp` too close.
     #[error("it expires too soon to be sent")]
     ExpiresTooSoon,
+    /// `iat` too far back.
+    #[error("it is older than the partner accepts")]
+    TooOld,
     /// `exp` too far.
     #[error("it lives longer than the partner accepts")]
     LivesTooLong,
@@ -92,6 +95,9 @@ fn check_lifetime(claims: &Claims, demands: &Demands, now: Timestamp) -> Result<
     }
     // Counted from `iat`, as partners do, or from now when there is none.
     let from = claims.numeric_date("iat")?.unwrap_or(now);
+    if demands.max_age.is_some_and(|max| now > from.plus(max)) {
+        return Err(Mismatch::TooOld);
+    }
     if demands.max_lifetime.is_some_and(|max| exp > from.plus(max)) {
         return Err(Mismatch::LivesTooLong);
     }
@@ -115,6 +121,7 @@ mod tests {
             audiences: vec!["partner".to_owned()],
             single_audience: false,
             max_lifetime: None,
+            max_age: None,
             min_remaining: Duration::from_secs(5),
             required_claims: vec!["sub".to_owned()],
             kid: false,
@@ -137,6 +144,7 @@ mod tests {
         let plain = SigningHeader { typ: Some("JWT"), kid: false };
         let single = Demands { single_audience: true, ..demands() };
         let brief = Demands { max_lifetime: Some(Duration::from_secs(300)), ..demands() };
+        let young = Demands { max_age: Some(Duration::from_secs(60)), ..demands() };
         let typed = Demands { types: vec!["oauth-id-jag+jwt".to_owned()], ..demands() };
         let rs256 = Demands { algorithms: vec!["RS256".to_owned()], ..demands() };
         let kid = Demands { kid: true, ..demands() };
@@ -156,6 +164,8 @@ mod tests {
             (&demands(), json!({"exp": null}), Err(Mismatch::Missing("exp".to_owned()))),
             (&brief, json!({}), Err(Mismatch::LivesTooLong)),
             (&brief, json!({"iat": null}), Err(Mismatch::LivesTooLong)),
+            (&young, json!({"iat": 999_900}), Err(Mismatch::TooOld)),
+            (&young, json!({"iat": 999_940}), Ok(Timestamp::from_unix_seconds(1_000_600))),
             (&typed, json!({}), Err(Mismatch::Type)),
             (&rs256, json!({}), Err(Mismatch::Algorithm)),
             (&kid, json!({}), Err(Mismatch::Missing("kid".to_owned()))),

@@ -105,6 +105,11 @@ impl Partner {
                 parameters.set("subject_token_type", self.grant.subject_token_type.as_str());
                 parameters.set_if_some("requested_token_type", self.grant.requested_token_type.as_deref());
             }
+            GrantType::ClientCredentials => {
+                parameters.set("grant_type", grant_type::CLIENT_CREDENTIALS);
+                parameters.set("client_assertion_type", grant_type::CLIENT_ASSERTION_JWT_BEARER);
+                parameters.set("client_assertion", security_token.expose());
+            }
         }
         parameters.set_if_some("resource", self.grant.resource.as_deref());
         parameters.set_if_some("audience", self.grant.audience.as_deref());
