@@ -4,7 +4,11 @@ use super::*;
 
 /// What an operator adds to a partner preset.
 fn operator(name: &str) -> String {
-    let own = FIRE.replace("source = \"mint\"", "");
+    let mut own = FIRE.replace("source = \"mint\"", "");
+    if name == "authentik" {
+        // The security token is the only credential there.
+        own = own.replace("secret = \"fire secret\"\n", "");
+    }
     let connector = if name == "dex" { "[grant.parameters]\nconnector_id = \"home\"\n" } else { "" };
     format!("preset = \"{name}\"\n{own}{connector}")
 }
