@@ -26,6 +26,7 @@
 pub mod api;
 pub mod app;
 pub mod cache;
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;

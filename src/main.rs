@@ -1,3 +1,13 @@
-//! The command line.
+//! The binary: parses the command line, does what it says, and exits with its code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use mcx_token_broker::cli::Cli;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // Every TLS client and listener of the process takes this one. It is refused only where one is set already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    Cli::parse().run().await
+}

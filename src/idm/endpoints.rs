@@ -71,6 +71,11 @@ impl Endpoints {
         .await
     }
 
+    /// The authorization endpoint (RFC 6749 §3.1), for a client that signs users in.
+    pub async fn authorization_endpoint(&self, http: &HttpClient) -> Result<String, IdmError> {
+        self.find(http, None, |metadata| metadata.authorization_endpoint.as_ref()).await
+    }
+
     /// The key set's URL.
     pub async fn jwks_uri(&self, http: &HttpClient) -> Result<String, IdmError> {
         self.find(http, self.settings.jwks_uri.as_deref(), |metadata| metadata.jwks_uri.as_ref()).await

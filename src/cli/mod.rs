@@ -1,0 +1,133 @@
+//! The command line: one file per command. The only place that writes to standard output.
+
+mod check;
+mod completions;
+#[cfg(feature = "sandbox")]
+mod demo;
+mod health;
+mod keys;
+mod login;
+mod mcx_client;
+mod output;
+mod peer;
+mod private_file;
+#[cfg(feature = "sandbox")]
+mod sandbox;
+mod serve;
+#[cfg(feature = "sandbox")]
+mod signal;
+mod sources;
+mod token;
+mod user_agent;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use sources::ConfigurationOptions;
+
+/// The configuration cannot be used (`EX_CONFIG` of sysexits.h): a supervisor should not start it again.
+const EXIT_CONFIGURATION: u8 = 78;
+/// The command line cannot be used; what clap exits with.
+const EXIT_USAGE: u8 = 2;
+
+const EXAMPLES: &str = "\
+Examples:
+  mcx-token-broker demo                       a whole federation in one process, step by step
+  mcx-token-broker check                      every problem of config/broker.toml and partners/*.toml
+  mcx-token-broker serve --config broker.toml --partners /etc/mcx/partners
+  mcx-token-broker token login --issuer https://idm.home.example --client-id mcptt_client
+
+Configuration: the embedded defaults, then --config files, then MCX_BROKER__SECTION__KEY in the environment,
+then --set and the other flags. Exit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration.";
+
+/// Exchanges home access tokens for access tokens of partner domains (3GPP TS 33.180 B.7, RFC 8693).
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES, propagate_version = false)]
+pub struct Cli {
+    #[command(flatten)]
+    configuration: ConfigurationOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the broker until SIGTERM or Ctrl-C
+    Serve(serve::Serve),
+    /// Check the configuration and every partner file; calls nobody
+    Check(check::Check),
+    /// Act as an MCX client: sign a user in, exchange a token
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Make keys
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// Ask a running broker whether it takes requests
+    Health(health::Health),
+    /// Run the whole federation in this process and show each step
+    #[cfg(feature = "sandbox")]
+    Demo(demo::Demo),
+    /// Run a stand-alone identity server (home or partner) with a group management service
+    #[cfg(feature = "sandbox")]
+    Sandbox(sandbox::SandboxCommand),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+}
+
+impl Command {
+    fn reads_configuration(&self) -> bool {
+        matches!(self, Self::Serve(_) | Self::Check(_))
+    }
+}
+
+impl Cli {
+    /// Does what the command line says, and says what went wrong on standard error.
+    pub async fn run(self) -> ExitCode {
+        if !self.command.reads_configuration() && self.configuration.is_stated() {
+            output::complain(
+                "error: --config, --partners and --set are for commands that read the broker's configuration: serve, check",
+            );
+            return ExitCode::from(EXIT_USAGE);
+        }
+        let outcome = match self.command {
+            Command::Serve(command) => command.run(self.configuration).await,
+            Command::Check(command) => command.run(self.configuration),
+            Command::Token(command) => command.run().await,
+            Command::Keys(command) => command.run(),
+            Command::Health(command) => command.run().await,
+            #[cfg(feature = "sandbox")]
+            Command::Demo(command) => command.run().await,
+            #[cfg(feature = "sandbox")]
+            Command::Sandbox(command) => command.run().await,
+            Command::Completions(command) => command.run(),
+        };
+        outcome.unwrap_or_else(|error| {
+            if !is_broken_pipe(&error) {
+                output::complain(&format!("error: {error:#}"));
+            }
+            ExitCode::FAILURE
+        })
+    }
+}
+
+/// Whoever read our output has read enough: nothing to complain about, and nobody to complain to.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

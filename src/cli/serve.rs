@@ -1,0 +1,79 @@
+//! `serve`.
+
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::sources::{ConfigurationOptions, ListenOptions};
+use super::{EXIT_CONFIGURATION, output};
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::{self, Problem};
+use crate::server::ServerError;
+use crate::telemetry::logs;
+
+const EXAMPLES: &str = "\
+Examples:
+  mcx-token-broker serve --config broker.toml --partners partners
+  mcx-token-broker serve --listen 0.0.0.0:8443 --set log.format=json
+  MCX_BROKER__HOME__ISSUER=https://idm.home.example mcx-token-broker serve";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    listen: ListenOptions,
+}
+
+impl Serve {
+    pub(super) async fn run(self, options: ConfigurationOptions) -> anyhow::Result<ExitCode> {
+        let configuration = match config::load(&options.sources(&self.listen)) {
+            Ok(configuration) => configuration,
+            Err(problems) => return Ok(unusable(problems)),
+        };
+        init_logs(&configuration.log)?;
+        for warning in &configuration.warnings {
+            tracing::warn!("{warning}");
+        }
+        let app = match App::wire(&configuration, &Clock::system()) {
+            Ok(app) => app,
+            Err(problems) => return Ok(unusable(problems)),
+        };
+        app.start().map_err(explained)?.serve_until_signal().await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// All problems at once, one per line.
+fn unusable(problems: impl IntoIterator<Item = Problem>) -> ExitCode {
+    for problem in problems {
+        output::complain(&problem.to_string());
+    }
+    ExitCode::from(EXIT_CONFIGURATION)
+}
+
+fn init_logs(log: &config::Log) -> anyhow::Result<()> {
+    let format = match log.format {
+        config::LogFormat::Human => logs::LogFormat::Human,
+        config::LogFormat::Json => logs::LogFormat::Json,
+    };
+    logs::init(format, &log.filter).context("logs")
+}
+
+/// With what to do about it, where that is known.
+fn explained(error: ServerError) -> anyhow::Error {
+    let advice = match &error {
+        ServerError::Bind { error, .. } => match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "another process has that port: stop it, or choose another with --listen or --admin-listen"
+            }
+            io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
+            io::ErrorKind::PermissionDenied => "ports below 1024 are for privileged processes",
+            _ => "choose another address with --listen or --admin-listen",
+        },
+        _ => return error.into(),
+    };
+    anyhow::anyhow!("{error}: {advice}")
+}

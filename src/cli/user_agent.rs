@@ -1,0 +1,37 @@
+//! What stands between a client and its user: a browser, or, without one, a client that follows redirects.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+/// Opens `url` in the user's browser, if there is one: the URL has been printed anyway.
+pub(super) fn open_browser(url: &str) {
+    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let mut command = Command::new(program);
+    command.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // A missing browser is no error, and one that runs outlives this process.
+    drop(command.spawn());
+}
+
+/// Signs in where no password is asked, as the sandbox does: follows the redirects of `url` until they arrive at
+/// `redirect_uri`, where the client listens.
+pub(super) async fn follow(url: &str, redirect_uri: &str) -> anyhow::Result<()> {
+    let response = client()?.get(url).send().await.map_err(reqwest::Error::without_url);
+    let response = response.context("the authorization endpoint")?;
+    if !response.url().as_str().starts_with(redirect_uri) {
+        let status = response.status().as_u16();
+        bail!(
+            "the authorization endpoint answered {status} instead of a redirect: it wants a person, or does not know this client, user or scope"
+        );
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a browser, which follows redirects: the broker's client never does"
+)]
+pub(super) fn client() -> anyhow::Result<reqwest::Client> {
+    Ok(reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?)
+}
