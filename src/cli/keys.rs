@@ -1,5 +1,6 @@
 //! `keys generate`.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -70,6 +71,11 @@ impl Generate {
 }
 
 fn sealing_key() -> Secret {
-    let hex: String = random::bytes::<32>().iter().map(|byte| format!("{byte:02x}")).collect();
-    Secret::from(hex + "\n")
+    let mut hex = String::with_capacity(65);
+    for byte in random::bytes::<32>() {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex.push('\n');
+    Secret::from(hex)
 }

@@ -60,7 +60,7 @@ pub(super) enum ClientError {
 }
 
 /// The JSON of a token response. It holds tokens: no `Debug`.
-pub(super) struct TokenAnswer(Map<String, Value>);
+pub(super) struct TokenAnswer(pub(super) Map<String, Value>);
 
 impl McxClient {
     /// The endpoints of a server that publishes metadata (RFC 8414, OpenID Connect Discovery).
@@ -165,47 +165,10 @@ impl TokenAnswer {
         }
     }
 
-    /// The token itself.
-    pub(super) fn access_token(&self) -> Token {
-        Token::from(self.text("access_token").unwrap_or_default())
-    }
-
-    /// A member that is a string.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).and_then(Value::as_str)
-    }
-
-    /// Seconds that the token is good for, as far as the server says.
-    pub(super) fn expires_in(&self) -> Option<u64> {
-        self.0.get("expires_in").and_then(Value::as_u64)
-    }
-
     /// All of it, for the file or the pipe that it was asked for.
     pub(super) fn json(&self) -> Secret {
         Secret::from(serde_json::to_string_pretty(&self.0).unwrap_or_default())
     }
-
-    /// All of it, tokens shortened, for people to look at.
-    pub(super) fn shortened(&self) -> Map<String, Value> {
-        let shown = |(name, value): (&String, &Value)| {
-            let value = match value {
-                Value::String(token) if is_token(name) => Value::String(shortened(token)),
-                other => other.clone(),
-            };
-            (name.clone(), value)
-        };
-        self.0.iter().map(shown).collect()
-    }
-}
-
-fn is_token(member: &str) -> bool {
-    matches!(member, "access_token" | "refresh_token" | "id_token")
-}
-
-/// Enough of a token to tell it from another, not enough to use it.
-pub(super) fn shortened(token: &str) -> String {
-    let start: String = token.chars().take(12).collect();
-    start + "..."
 }
 
 /// A server's text without what would move the cursor or forge a line.
@@ -215,27 +178,11 @@ pub(super) fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn answer(status: u16, body: &str) -> Result<TokenAnswer, ClientError> {
         let body = Zeroizing::new(body.as_bytes().to_vec());
         TokenAnswer::read("https://idm.example/token", &Answer { status, retry_after: None, body })
-    }
-
-    #[test]
-    fn tokens_are_shown_shortened_and_everything_else_in_full() {
-        let body = json!({
-            "access_token": "eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "refresh_token": "short",
-            "expires_in": 60, "scope": "openid",
-        });
-        let answer = answer(200, &body.to_string()).unwrap_or_else(|error| panic!("{error}"));
-        let expected = json!({
-            "access_token": "eyJhbGciOiJS...", "refresh_token": "short...", "expires_in": 60, "scope": "openid",
-        });
-        assert_eq!(Value::Object(answer.shortened()), expected);
-        assert_eq!((answer.expires_in(), answer.text("scope")), (Some(60), Some("openid")));
     }
 
     #[test]

@@ -34,13 +34,14 @@ const EXIT_USAGE: u8 = 2;
 
 const EXAMPLES: &str = "\
 Examples:
-  mcx-token-broker demo                       a whole federation in one process, step by step
-  mcx-token-broker check                      every problem of config/broker.toml and partners/*.toml
+  mcx-token-broker demo      a whole federation in one process, step by step
+  mcx-token-broker check     every problem of config/broker.toml and partners/*.toml
   mcx-token-broker serve --config broker.toml --partners /etc/mcx/partners
   mcx-token-broker token login --issuer https://idm.home.example --client-id mcptt_client
 
-Configuration: the embedded defaults, then --config files, then MCX_BROKER__SECTION__KEY in the environment,
-then --set and the other flags. Exit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration.";
+Configuration comes from the embedded defaults, then --config files, then MCX_BROKER__SECTION__KEY
+variables of the environment, then --set and the other flags.
+Exit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration.";
 
 /// Exchanges home access tokens for access tokens of partner domains (3GPP TS 33.180 B.7, RFC 8693).
 #[derive(Debug, Parser)]

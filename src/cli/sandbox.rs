@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::Args;
+use url::Url;
 
 use super::{output, signal};
 use crate::sandbox::{Behaviour, Sandbox, SandboxOptions, TrustedIssuer, TrustedKeys};
@@ -31,7 +32,7 @@ pub(super) struct SandboxCommand {
     issuer: Option<String>,
     /// The product that it behaves like [default: what TS 33.180 says]
     #[arg(long, value_name = "NAME", value_parser = behaviour)]
-    behaviour: Option<Behaviour>,
+    behaviour: Option<Box<Behaviour>>,
     /// Print the names that --behaviour takes, and exit
     #[arg(long)]
     list_behaviours: bool,
@@ -52,7 +53,7 @@ impl SandboxCommand {
         let sandbox = Sandbox::start(SandboxOptions {
             listen: self.listen,
             issuer: self.issuer,
-            behaviour: self.behaviour.unwrap_or_default(),
+            behaviour: self.behaviour.map(|behaviour| *behaviour).unwrap_or_default(),
             trusted_issuers: self.trust,
             allow_remote: self.allow_remote,
             ..SandboxOptions::default()
@@ -72,8 +73,8 @@ impl SandboxCommand {
     }
 }
 
-fn behaviour(name: &str) -> Result<Behaviour, String> {
-    Behaviour::profile(name).ok_or_else(|| {
+fn behaviour(name: &str) -> Result<Box<Behaviour>, String> {
+    Behaviour::profile(name).map(Box::new).ok_or_else(|| {
         let names: Vec<_> = Behaviour::profile_names().collect();
         format!("there is none of that name; there are: {}", names.join(", "))
     })
@@ -81,7 +82,7 @@ fn behaviour(name: &str) -> Result<Behaviour, String> {
 
 fn trusted(text: &str) -> Result<TrustedIssuer, String> {
     let (issuer, keys) = match text.split_once('=') {
-        Some((issuer, url)) if url::Url::parse(url).is_err() => {
+        Some((issuer, url)) if Url::parse(url).is_err() => {
             return Err(format!("write {issuer}=JWKS_URL"));
         }
         Some((issuer, url)) => (issuer, Some(TrustedKeys::Url(url.to_owned()))),

@@ -140,7 +140,7 @@ impl LoginCommand {
         };
         let login = Login::begin(&client, &terms).await?;
         let answer = if self.auto {
-            sign_in(login, self.timeout).await?
+            user_agent::sign_in(login, self.timeout).await?
         } else {
             output::complain(&format!("Sign in at\n  {}", login.url()));
             if !self.no_browser {
@@ -157,18 +157,6 @@ impl LoginCommand {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// A login without a person: the user agent of the sandbox's users.
-pub(super) async fn sign_in(
-    login: Login<'_>,
-    limit: Duration,
-) -> anyhow::Result<super::mcx_client::TokenAnswer> {
-    let (url, redirect_uri) = (login.url().to_owned(), login.redirect_uri().to_owned());
-    let arrive = user_agent::follow(&url, &redirect_uri);
-    let finish = async { login.finish(limit).await.map_err(anyhow::Error::from) };
-    let (answer, ()) = tokio::try_join!(finish, arrive)?;
-    Ok(answer)
 }
 
 impl ExchangeCommand {

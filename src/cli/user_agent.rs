@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use super::login::Login;
+use super::mcx_client::TokenAnswer;
+
 /// Opens `url` in the user's browser, if there is one: the URL has been printed anyway.
 pub(super) fn open_browser(url: &str) {
     let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
@@ -14,9 +17,16 @@ pub(super) fn open_browser(url: &str) {
     drop(command.spawn());
 }
 
-/// Signs in where no password is asked, as the sandbox does: follows the redirects of `url` until they arrive at
-/// `redirect_uri`, where the client listens.
-pub(super) async fn follow(url: &str, redirect_uri: &str) -> anyhow::Result<()> {
+/// Signs in without a person, where no password is asked, as at the sandbox: follows the redirects from the
+/// authorization endpoint to where the client listens.
+pub(super) async fn sign_in(login: Login<'_>, limit: Duration) -> anyhow::Result<TokenAnswer> {
+    let (url, redirect_uri) = (login.url().to_owned(), login.redirect_uri().to_owned());
+    let finish = async { login.finish(limit).await.map_err(anyhow::Error::from) };
+    let (answer, ()) = tokio::try_join!(finish, follow(&url, &redirect_uri))?;
+    Ok(answer)
+}
+
+async fn follow(url: &str, redirect_uri: &str) -> anyhow::Result<()> {
     let response = client()?.get(url).send().await.map_err(reqwest::Error::without_url);
     let response = response.context("the authorization endpoint")?;
     if !response.url().as_str().starts_with(redirect_uri) {
