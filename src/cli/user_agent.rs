@@ -19,15 +19,19 @@ pub(super) fn open_browser(url: &str) {
 
 /// Signs in without a person, where no password is asked, as at the sandbox: follows the redirects from the
 /// authorization endpoint to where the client listens.
-pub(super) async fn sign_in(login: Login<'_>, limit: Duration) -> anyhow::Result<TokenAnswer> {
+pub(super) async fn sign_in(
+    agent: &reqwest::Client,
+    login: Login<'_>,
+    limit: Duration,
+) -> anyhow::Result<TokenAnswer> {
     let (url, redirect_uri) = (login.url().to_owned(), login.redirect_uri().to_owned());
     let finish = async { login.finish(limit).await.map_err(anyhow::Error::from) };
-    let (answer, ()) = tokio::try_join!(finish, follow(&url, &redirect_uri))?;
+    let (answer, ()) = tokio::try_join!(finish, follow(agent, &url, &redirect_uri))?;
     Ok(answer)
 }
 
-async fn follow(url: &str, redirect_uri: &str) -> anyhow::Result<()> {
-    let response = client()?.get(url).send().await.map_err(reqwest::Error::without_url);
+async fn follow(agent: &reqwest::Client, url: &str, redirect_uri: &str) -> anyhow::Result<()> {
+    let response = agent.get(url).send().await.map_err(reqwest::Error::without_url);
     let response = response.context("the authorization endpoint")?;
     if !response.url().as_str().starts_with(redirect_uri) {
         let status = response.status().as_u16();

@@ -54,7 +54,7 @@ impl Demo {
         let federation = Federation::start(self.listen, &clock).await?;
         let mut report = Report::new(self.json, clock.clone());
         report.about(&federation.introduction())?;
-        let tokens = Steps::new(&federation)?.run(&mut report).await?;
+        let tokens = Steps::prepare(&federation).await?.run(&mut report).await?;
         if self.once {
             federation.stop().await?;
             return Ok(report.exit_code());

@@ -40,12 +40,18 @@ pub(super) struct Tokens {
 pub(super) struct Steps<'f> {
     federation: &'f Federation,
     client: McxClient,
+    agent: reqwest::Client,
+    /// The broker's.
+    token_endpoint: String,
 }
 
 impl<'f> Steps<'f> {
-    pub(super) fn new(federation: &'f Federation) -> anyhow::Result<Self> {
+    /// Does beforehand what is not to be timed.
+    pub(super) async fn prepare(federation: &'f Federation) -> anyhow::Result<Self> {
         let http = PeerOptions::default().http()?;
-        Ok(Self { federation, client: McxClient { id: CLIENT.to_owned(), secret: None, http } })
+        let client = McxClient { id: CLIENT.to_owned(), secret: None, http };
+        let token_endpoint = client.endpoints(&federation.broker_url()).token().await?;
+        Ok(Self { federation, client, agent: user_agent::client()?, token_endpoint })
     }
 
     /// All steps in order. A step that needs what a failed one should have brought is left out.
@@ -69,7 +75,8 @@ impl<'f> Steps<'f> {
             acr_values: None,
             login_hint: Some(USER.to_owned()),
         };
-        let answer = user_agent::sign_in(Login::begin(&self.client, &terms).await?, PATIENCE).await?;
+        let answer =
+            user_agent::sign_in(&self.agent, Login::begin(&self.client, &terms).await?, PATIENCE).await?;
         let text = format!("{USER} signs in at the home IdM (code + PKCE): {}", answer.short());
         Ok(Shown { members: shortened_members(&answer), value: answer, text })
     }
@@ -94,7 +101,7 @@ impl<'f> Steps<'f> {
     /// B.10: what it was all for.
     async fn group_document(&self, partner: &Token) -> anyhow::Result<Shown<()>> {
         let url = group_url(self.federation);
-        let mut response = user_agent::client()?.get(&url).bearer_auth(partner.expose()).send().await?;
+        let mut response = self.agent.get(&url).bearer_auth(partner.expose()).send().await?;
         let status = response.status().as_u16();
         let mut document = Vec::new();
         while let Some(chunk) = response.chunk().await? {
@@ -153,9 +160,8 @@ impl<'f> Steps<'f> {
         terms: ExchangeTerms,
     ) -> Result<(TokenAnswer, (usize, usize)), ClientError> {
         let terms = ExchangeTerms { resource: Some(self.federation.partner_issuer()), ..terms };
-        let endpoint = self.client.endpoints(&self.federation.broker_url()).token().await?;
         let before = self.federation.token_requests();
-        let answer = self.client.exchange(&endpoint, home, &terms).await?;
+        let answer = self.client.exchange(&self.token_endpoint, home, &terms).await?;
         let after = self.federation.token_requests();
         Ok((answer, (after.0 - before.0, after.1 - before.1)))
     }
