@@ -9,5 +9,7 @@
 mod authgent;
 mod exchange;
 mod layers;
+mod mint;
+mod mismatch;
 mod redis_server;
 mod support;

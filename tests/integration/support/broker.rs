@@ -3,6 +3,7 @@
 use mcx_token_broker::app::App;
 use mcx_token_broker::clock::Clock;
 use mcx_token_broker::config::{self, Sources};
+use mcx_token_broker::jose::KeySet;
 use mcx_token_broker::server::Running;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
@@ -71,6 +72,20 @@ impl Broker {
     /// Posts a form to the token endpoint.
     pub(crate) async fn post(&self, form: &[(&str, &str)]) -> Answer {
         Answer::of(http().post(format!("{}/token", self.url())).form(form)).await
+    }
+
+    /// How often a token request ended with this code, by its metrics.
+    pub(crate) async fn outcomes(&self, code: &str) -> u64 {
+        let metrics = Answer::of(http().get(format!("{}/metrics", self.admin_url()))).await.text;
+        let label = format!("code=\"{code}\"");
+        let lines = metrics.lines().filter(|line| line.contains("request") && line.contains(&label));
+        lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+    }
+
+    /// Its published keys.
+    pub(crate) async fn keys(&self) -> KeySet {
+        let keys = Answer::of(http().get(format!("{}/jwks", self.url()))).await;
+        KeySet::parse(keys.text.as_bytes()).expect("a key set")
     }
 
     /// Stops gracefully.

@@ -1,7 +1,10 @@
 //! A home domain, a partner domain, and a broker between them: what nearly every test stands on.
 
+use std::sync::LazyLock;
+
 use mcx_token_broker::clock::{Clock, ManualClock, Timestamp};
-use mcx_token_broker::sandbox::{Sandbox, SandboxOptions, TrustedIssuer};
+use mcx_token_broker::jose::{Algorithm, SigningKey};
+use mcx_token_broker::sandbox::{Behaviour, Sandbox, SandboxOptions, TrustedIssuer, TrustedKeys};
 use serde_json::{Map, Value};
 use toml::Table;
 
@@ -14,6 +17,18 @@ pub(crate) const CLIENT: &str = "mcptt_client";
 /// The partner's default scope.
 pub(crate) const GROUP_MANAGEMENT: &str = "3gpp:mc:ptt_group_management_service";
 
+/// `[server] issuer` of the usual broker file.
+pub(crate) const BROKER_ISSUER: &str = "https://broker.home.example";
+
+/// One key per role for all tests: making an RSA key takes longer than most tests. Not the same one for both, so that
+/// who signed what still shows.
+static HOME_KEY: LazyLock<SigningKey> = LazyLock::new(new_key);
+static PARTNER_KEY: LazyLock<SigningKey> = LazyLock::new(new_key);
+
+fn new_key() -> SigningKey {
+    SigningKey::generate(Algorithm::Rs256).expect("a key")
+}
+
 /// How a federation differs from the usual one. TOML texts are merged over what [`Setup::broker_toml`] and
 /// [`Setup::partner_toml`] write.
 pub(crate) struct Setup {
@@ -21,6 +36,8 @@ pub(crate) struct Setup {
     pub(crate) partner: SandboxOptions,
     pub(crate) broker_toml: String,
     pub(crate) partner_toml: String,
+    /// Takes `[home.client]` out of the broker's file.
+    pub(crate) without_home_client: bool,
     pub(crate) clock: Clock,
     pub(crate) hand: ManualClock,
 }
@@ -46,10 +63,28 @@ impl Setup {
         Self::at(clock, hand)
     }
 
+    /// On the system's clock, for servers beside the sandbox that have no other. The hand moves nothing.
+    pub(crate) fn in_real_time() -> Self {
+        let (_, hand) = Clock::manual(Timestamp::from_unix_seconds(0));
+        Self::at(Clock::system(), hand)
+    }
+
     fn at(clock: Clock, hand: ManualClock) -> Self {
-        let idm = || SandboxOptions { clock: clock.clone(), ..SandboxOptions::default() };
-        let (home, partner) = (idm(), idm());
-        Self { home, partner, broker_toml: String::new(), partner_toml: String::new(), clock, hand }
+        let idm = |key: &SigningKey| SandboxOptions {
+            clock: clock.clone(),
+            signing_key: Some(key.clone()),
+            ..SandboxOptions::default()
+        };
+        let (home, partner) = (idm(&HOME_KEY), idm(&PARTNER_KEY));
+        Self {
+            home,
+            partner,
+            broker_toml: String::new(),
+            partner_toml: String::new(),
+            without_home_client: false,
+            clock,
+            hand,
+        }
     }
 
     /// Merges keys over the broker's file.
@@ -64,16 +99,46 @@ impl Setup {
         self
     }
 
-    /// Starts everything: the partner trusts the home IdM, and the broker's own issuer.
+    /// The home IdM behaves like this: the name of a profile, or JSON over the default behaviour.
+    pub(crate) fn home_behaves(mut self, behaviour: &str) -> Self {
+        self.home.behaviour = behaving(behaviour);
+        self
+    }
+
+    /// The same for the partner IdM.
+    pub(crate) fn partner_behaves(mut self, behaviour: &str) -> Self {
+        self.partner.behaviour = behaving(behaviour);
+        self
+    }
+
+    /// Starts everything: the partner trusts the home IdM, and what the broker mints.
     pub(crate) async fn start(self) -> Federation {
+        self.try_start().await.unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    /// As [`Setup::start`], with the problems of the broker's configuration as text.
+    pub(crate) async fn try_start(self) -> Result<Federation, String> {
         let home = Sandbox::start(self.home).await.expect("the home IdM starts");
         let partner = Sandbox::start(self.partner).await.expect("the partner IdM starts");
         partner.trust(TrustedIssuer::sandbox(&home.issuer()));
-        let broker_toml = merged(&broker_toml(&home), &self.broker_toml);
+        let mut broker_toml = merged(&broker_toml(&home), &self.broker_toml);
+        if self.without_home_client {
+            broker_toml = without(&broker_toml, "home", "client");
+        }
         let partner_toml = merged(&partner_toml(&partner), &self.partner_toml);
-        let broker = Broker::start(&broker_toml, &[(PARTNER, partner_toml)], &self.clock);
-        Federation { home, partner, broker, clock: self.clock, hand: self.hand }
+        let broker = Broker::try_start(&broker_toml, &[(PARTNER, partner_toml)], &self.clock)?;
+        let keys = TrustedKeys::Url(format!("{}/jwks", broker.url()));
+        partner.trust(TrustedIssuer { keys, ..TrustedIssuer::sandbox(BROKER_ISSUER) });
+        Ok(Federation { home, partner, broker, clock: self.clock, hand: self.hand })
     }
+}
+
+/// A profile by name, or what JSON states over the default behaviour.
+pub(crate) fn behaving(behaviour: &str) -> Behaviour {
+    if behaviour.starts_with('{') {
+        return Behaviour::from_json(behaviour).unwrap_or_else(|error| panic!("{error}: {behaviour}"));
+    }
+    Behaviour::profile(behaviour).unwrap_or_else(|| panic!("no profile {behaviour}"))
 }
 
 /// The usual broker file.
@@ -83,7 +148,7 @@ pub(crate) fn broker_toml(home: &Sandbox) -> String {
         r#"
         [server]
         listen = "127.0.0.1:0"
-        issuer = "https://broker.home.example"
+        issuer = "{BROKER_ISSUER}"
         workers = 1
         [admin]
         listen = "127.0.0.1:0"
@@ -138,6 +203,13 @@ pub(crate) fn merged(base: &str, changes: &str) -> String {
     let mut table = parse(base);
     merge(&mut table, parse(changes));
     toml::to_string(&table).expect("merged TOML can be written")
+}
+
+/// The text without `table.key`.
+fn without(text: &str, table: &str, key: &str) -> String {
+    let mut whole = text.parse::<Table>().expect("TOML");
+    whole.get_mut(table).and_then(toml::Value::as_table_mut).expect("a table").remove(key);
+    toml::to_string(&whole).expect("TOML can be written")
 }
 
 impl Federation {
