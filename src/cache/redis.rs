@@ -1,9 +1,11 @@
 //! The tier that replicas share: sealed values in Redis. Every fault is a miss and a metric, never an error or a stall.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Cmd, FromRedisValue, IntoConnectionInfo, ProtocolVersion, TlsCertificates};
 
@@ -13,8 +15,13 @@ use crate::clock::Clock;
 use crate::secret::Secret;
 use crate::telemetry::metrics::{Metrics, RedisOutcome};
 
-/// After a fault Redis is left alone this long: a dead server costs one timeout, not one per request.
+/// After a fault Redis is left alone this long, and then asked by one request at a time until it answers: a dead server
+/// costs one timeout a second, not one per request.
 const REST: Duration = Duration::from_secs(1);
+
+/// Answers of a server that is well and refuses one command: full, a replica, unable to save, a value of another type.
+/// What it can still do is used.
+const REFUSALS: [&str; 5] = ["OOM", "READONLY", "MISCONF", "NOREPLICAS", "WRONGTYPE"];
 
 /// How to reach Redis.
 #[derive(Debug)]
@@ -36,9 +43,14 @@ pub struct RedisError;
 
 /// The Redis tier.
 pub struct RedisTier {
-    connection: ConnectionManager,
+    client: Client,
+    config: ConnectionManagerConfig,
+    /// Replaced after each fault. The manager on its own keeps for ever a connection that nobody answers on any more,
+    /// and the error of a login that failed once.
+    connection: ArcSwap<ConnectionManager>,
     keys: SealingKeys,
     timeout: Duration,
+    /// On the monotonic clock; zero: it answers.
     resting_until_millis: AtomicU64,
     clock: Clock,
     metrics: Metrics,
@@ -69,16 +81,24 @@ impl RedisTier {
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(settings.timeout))
             .set_response_timeout(Some(settings.timeout))
-            .set_number_of_retries(1)
-            .set_max_delay(Duration::from_millis(100));
-        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(|_| RedisError)?;
-        let resting_until_millis = AtomicU64::new(0);
-        Ok(Self { connection, keys, timeout: settings.timeout, resting_until_millis, clock, metrics })
+            .set_number_of_retries(0);
+        let connection = ConnectionManager::new_lazy_with_config(client.clone(), config.clone())
+            .map_err(|_| RedisError)?;
+        Ok(Self {
+            client,
+            config,
+            connection: ArcSwap::from_pointee(connection),
+            keys,
+            timeout: settings.timeout,
+            resting_until_millis: AtomicU64::new(0),
+            clock,
+            metrics,
+        })
     }
 
     /// Whether it answered when it was last asked.
     pub fn answers(&self) -> bool {
-        !self.is_resting()
+        self.resting_until_millis.load(Ordering::Relaxed) == 0
     }
 
     pub(super) async fn get(&self, key: &CacheKey) -> Option<CachedToken> {
@@ -100,35 +120,68 @@ impl RedisTier {
     }
 
     async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Option<T> {
-        if self.is_resting() {
+        if !self.may_ask() {
             self.metrics.redis(RedisOutcome::Skipped);
             return None;
         }
-        let mut connection = self.connection.clone();
+        let used = self.connection.load_full();
+        let mut connection = ConnectionManager::clone(&used);
         let outcome = tokio::time::timeout(self.timeout, command.query_async(&mut connection)).await;
-        match outcome {
+        // The text of a Redis error can carry what was sent, so only its kind is logged.
+        let fault = match outcome {
             Ok(Ok(value)) => {
                 self.metrics.redis(RedisOutcome::Answered);
-                Some(value)
+                self.resting_until_millis.store(0, Ordering::Relaxed);
+                return Some(value);
             }
-            Ok(Err(error)) => self.fault(error.code().unwrap_or("connection")),
-            Err(_) => self.fault("timeout"),
-        }
-    }
-
-    /// The text of a Redis error can carry what was sent, so only its kind is logged.
-    fn fault<T>(&self, kind: &str) -> Option<T> {
-        tracing::warn!(kind, "Redis does not answer; going on without it");
+            Ok(Err(error)) => error.code().unwrap_or("connection").to_owned(),
+            Err(_) => "timeout".to_owned(),
+        };
         self.metrics.redis(RedisOutcome::Failed);
-        let until = self.clock.monotonic() + REST;
-        let millis = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
-        self.resting_until_millis.store(millis, Ordering::Relaxed);
+        if REFUSALS.contains(&fault.as_str()) {
+            tracing::warn!(fault, "Redis refuses a command; going on without it");
+            self.resting_until_millis.store(0, Ordering::Relaxed);
+        } else {
+            self.rest(&used, &fault);
+        }
+        // A server that was made a replica: its name may lead to the new primary by now.
+        if fault == "READONLY" {
+            self.renew(&used);
+        }
         None
     }
 
-    fn is_resting(&self) -> bool {
-        let until = Duration::from_millis(self.resting_until_millis.load(Ordering::Relaxed));
-        self.clock.monotonic() < until
+    /// Leaves Redis alone for a while and drops the connection, unless another request that shared it did so already.
+    fn rest(&self, used: &Arc<ConnectionManager>, fault: &str) {
+        if self.renew(used) {
+            tracing::warn!(fault, "Redis does not answer; going on without it");
+            self.resting_until_millis.store(self.after_rest(), Ordering::Relaxed);
+        }
+    }
+
+    /// Puts a connection that is made when first used into the place of `used`; `false`: it was not there any more.
+    fn renew(&self, used: &Arc<ConnectionManager>) -> bool {
+        let fresh = ConnectionManager::new_lazy_with_config(self.client.clone(), self.config.clone());
+        fresh.is_ok_and(|fresh| Arc::ptr_eq(&self.connection.compare_and_swap(used, Arc::new(fresh)), used))
+    }
+
+    /// Whether this request asks Redis. After a rest only one does, to see whether it is back.
+    fn may_ask(&self) -> bool {
+        let until = self.resting_until_millis.load(Ordering::Relaxed);
+        let claim = |until| {
+            let (next, order) = (self.after_rest(), Ordering::Relaxed);
+            self.resting_until_millis.compare_exchange(until, next, order, order).is_ok()
+        };
+        until == 0 || (self.now_millis() >= until && claim(until))
+    }
+
+    fn now_millis(&self) -> u64 {
+        u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn after_rest(&self) -> u64 {
+        let rest = u64::try_from(REST.as_millis()).unwrap_or(u64::MAX);
+        self.now_millis().saturating_add(rest)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
@@ -46,11 +46,11 @@ struct LegLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RedisLabels {
-    outcome: RedisOutcome,
+    outcome: &'static str,
 }
 
 /// What a command to Redis came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RedisOutcome {
     /// It answered.
     Answered,
@@ -60,6 +60,17 @@ pub enum RedisOutcome {
     Skipped,
     /// An entry that no sealing key opens in its place: an alarm.
     Unsealable,
+}
+
+impl RedisOutcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Unsealable => "unsealable",
+        }
+    }
 }
 
 impl Default for Metrics {
@@ -102,7 +113,7 @@ impl Metrics {
 
     /// A command to Redis.
     pub fn redis(&self, outcome: RedisOutcome) {
-        self.0.redis.get_or_create(&RedisLabels { outcome }).inc();
+        self.0.redis.get_or_create(&RedisLabels { outcome: outcome.as_str() }).inc();
     }
 
     /// The OpenMetrics text.

@@ -7,6 +7,7 @@
 )]
 
 mod authgent;
+mod cache;
 mod exchange;
 mod layers;
 mod mint;

@@ -88,6 +88,13 @@ impl Broker {
         KeySet::parse(keys.text.as_bytes()).expect("a key set")
     }
 
+    /// What is measured, by the name and labels of its line; zero when it was never counted.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let answer = Answer::of(http().get(format!("{}/metrics", self.admin_url()))).await;
+        let value = answer.text.lines().find_map(|line| line.strip_prefix(name));
+        value.map_or(0, |value| value.trim().parse().unwrap_or_else(|_| panic!("{name}: {value}")))
+    }
+
     /// Stops gracefully.
     pub(crate) async fn stop(self) {
         self.running.stop().await.expect("a graceful stop");

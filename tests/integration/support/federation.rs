@@ -238,6 +238,18 @@ impl Federation {
 
     /// The same with a given home token.
     pub(crate) async fn exchange_token(&self, token: &str, changes: &[(&str, &str)]) -> Answer {
+        self.exchange_at(&self.broker, token, changes).await
+    }
+
+    /// One more broker between the same two domains: another replica, or this one after a restart with other files.
+    pub(crate) fn another_broker(&self, broker: &str, partner: &str) -> Broker {
+        let broker = merged(&broker_toml(&self.home), broker);
+        let partner = merged(&partner_toml(&self.partner), partner);
+        Broker::start(&broker, &[(PARTNER, partner)], &self.clock)
+    }
+
+    /// As [`Federation::exchange_token`], at a broker of [`Federation::another_broker`].
+    pub(crate) async fn exchange_at(&self, broker: &Broker, token: &str, changes: &[(&str, &str)]) -> Answer {
         let resource = self.partner.issuer();
         let usual = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
@@ -250,6 +262,6 @@ impl Federation {
             usual.into_iter().filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
         let form: Vec<_> =
             unchanged.chain(changes.iter().copied()).filter(|(_, value)| !value.is_empty()).collect();
-        self.broker.post(&form).await
+        broker.post(&form).await
     }
 }

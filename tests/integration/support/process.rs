@@ -62,6 +62,13 @@ impl Process {
         }
     }
 
+    /// Sends a signal by name, `STOP` and `CONT` among them.
+    pub(crate) fn signal(&self, name: &str) {
+        let line = format!("kill -{name} {}", self.child.id());
+        let status = Command::new("sh").args(["-c", &line]).status().expect("a shell");
+        assert!(status.success(), "{line}");
+    }
+
     /// Kills it as a crash would: nothing is flushed, connections are reset.
     pub(crate) fn kill(&mut self) {
         // Both fail only for a child that is gone already.

@@ -10,20 +10,49 @@ pub(crate) struct Redis {
     process: Process,
     port: u16,
     directory: tempfile::TempDir,
+    arguments: Vec<String>,
 }
 
 const READY: &str = "Ready to accept connections";
 
 impl Redis {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With further arguments of `redis-server`.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory for redis-server");
-        let (process, port) = Process::start_on_free_port(|port| command(port, &directory), READY);
-        Self { process, port, directory }
+        let arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let start = |port| command(port, &directory, &arguments);
+        let (process, port) = Process::start_on_free_port(start, READY);
+        Self { process, port, directory, arguments }
     }
 
     /// Where it listens, as the broker's `cache.redis` is written.
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// Its port on loopback.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A connection of the test's own.
+    pub(crate) fn connection(&self) -> redis::Connection {
+        let client = redis::Client::open(self.url()).expect("a Redis URL");
+        client.get_connection().expect("redis-server takes connections")
+    }
+
+    /// From now on it takes connections and answers nothing, until [`Redis::wake`].
+    pub(crate) fn stall(&self) {
+        self.process.signal("STOP");
+    }
+
+    /// Answers again.
+    pub(crate) fn wake(&self) {
+        self.process.signal("CONT");
     }
 
     /// A crash: connections are reset, new ones refused, until [`Redis::restart`].
@@ -34,13 +63,13 @@ impl Redis {
     /// Comes back empty on the same port, killed before if it was still there.
     pub(crate) fn restart(&mut self) {
         self.process.kill();
-        self.process = Process::start(&mut command(self.port, &self.directory), READY);
+        self.process = Process::start(&mut command(self.port, &self.directory, &self.arguments), READY);
     }
 }
 
-fn command(port: u16, directory: &tempfile::TempDir) -> Command {
+fn command(port: u16, directory: &tempfile::TempDir, arguments: &[String]) -> Command {
     let mut command = Command::new("redis-server");
     command.current_dir(directory).args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    command.args(["--port", &port.to_string()]);
+    command.args(["--port", &port.to_string()]).args(arguments);
     command
 }
