@@ -12,5 +12,6 @@ mod exchange;
 mod layers;
 mod mint;
 mod mismatch;
+mod redis_faults;
 mod redis_server;
 mod support;

@@ -11,6 +11,7 @@ pub(crate) struct Redis {
     port: u16,
     directory: tempfile::TempDir,
     arguments: Vec<String>,
+    tls: bool,
 }
 
 const READY: &str = "Ready to accept connections";
@@ -22,16 +23,26 @@ impl Redis {
 
     /// With further arguments of `redis-server`.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        Self::launch(arguments, false)
+    }
+
+    /// With TLS only. `arguments` name certificate and key.
+    pub(crate) fn start_tls(arguments: &[&str]) -> Self {
+        Self::launch(arguments, true)
+    }
+
+    fn launch(arguments: &[&str], tls: bool) -> Self {
         let directory = tempfile::tempdir().expect("a directory for redis-server");
         let arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let start = |port| command(port, &directory, &arguments);
+        let start = |port| command(port, tls, &directory, &arguments);
         let (process, port) = Process::start_on_free_port(start, READY);
-        Self { process, port, directory, arguments }
+        Self { process, port, directory, arguments, tls }
     }
 
     /// Where it listens, as the broker's `cache.redis` is written.
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/0", self.port)
+        let scheme = if self.tls { "rediss" } else { "redis" };
+        format!("{scheme}://127.0.0.1:{}/0", self.port)
     }
 
     /// Its port on loopback.
@@ -43,6 +54,13 @@ impl Redis {
     pub(crate) fn connection(&self) -> redis::Connection {
         let client = redis::Client::open(self.url()).expect("a Redis URL");
         client.get_connection().expect("redis-server takes connections")
+    }
+
+    /// A sealing key for brokers that share this server.
+    pub(crate) fn sealing_key_file(&self) -> String {
+        let path = self.directory.path().join("sealing-key");
+        std::fs::write(&path, "1".repeat(64)).expect("a sealing key can be written");
+        path.display().to_string()
     }
 
     /// From now on it takes connections and answers nothing, until [`Redis::wake`].
@@ -63,13 +81,20 @@ impl Redis {
     /// Comes back empty on the same port, killed before if it was still there.
     pub(crate) fn restart(&mut self) {
         self.process.kill();
-        self.process = Process::start(&mut command(self.port, &self.directory, &self.arguments), READY);
+        self.process =
+            Process::start(&mut command(self.port, self.tls, &self.directory, &self.arguments), READY);
     }
 }
 
-fn command(port: u16, directory: &tempfile::TempDir, arguments: &[String]) -> Command {
+fn command(port: u16, tls: bool, directory: &tempfile::TempDir, arguments: &[String]) -> Command {
     let mut command = Command::new("redis-server");
     command.current_dir(directory).args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    command.args(["--port", &port.to_string()]).args(arguments);
+    let port = port.to_string();
+    if tls {
+        command.args(["--port", "0", "--tls-port", &port]);
+    } else {
+        command.args(["--port", &port]);
+    }
+    command.args(arguments);
     command
 }

@@ -1,0 +1,276 @@
+//! Redis away, slow, full, closed to us: the exchange goes on, and it costs one timeout, not one per request.
+
+use std::time::Duration;
+
+use mcx_token_broker::jose::Algorithm;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+use crate::support::broker::Answer;
+use crate::support::federation::{Federation, Setup, merged};
+use crate::support::http;
+use crate::support::redis::Redis;
+
+/// Longer than the rest after a fault.
+const REST: Duration = Duration::from_millis(1001);
+
+/// A federation that keeps its tokens in Redis alone.
+async fn federation(redis: &Redis, changes: &str) -> Federation {
+    let (url, key) = (redis.url(), redis.sealing_key_file());
+    let cache = format!(
+        r#"
+        [cache]
+        redis = "{url}"
+        redis_timeout = "5s"
+        memory_max_age = "0s"
+        sealing_key_files = ["{key}"]
+        "#
+    );
+    let mut setup = Setup::new().broker(&merged(&cache, changes));
+    setup.home.algorithm = Algorithm::Es256;
+    setup.partner.algorithm = Algorithm::Es256;
+    setup.start().await
+}
+
+/// How commands ended: answered, failed, skipped.
+async fn outcomes(federation: &Federation) -> [u64; 3] {
+    let mut counts = [0; 3];
+    for (count, outcome) in counts.iter_mut().zip(["answered", "failed", "skipped"]) {
+        let line = format!("mcx_broker_redis_commands_total{{outcome=\"{outcome}\"}}");
+        *count = federation.broker.metric(&line).await;
+    }
+    counts
+}
+
+async fn token(federation: &Federation) -> String {
+    let answer = federation.exchange(&[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.text_of("access_token")
+}
+
+/// What `/ready` says about Redis; the broker itself is always ready.
+async fn ready(federation: &Federation) -> bool {
+    let answer = Answer::of(http().get(format!("{}/ready", federation.broker.admin_url()))).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json()["redis"].as_bool().unwrap()
+}
+
+/// Redis is back and, after the rest, in use again: a token is kept and served from there.
+async fn is_used_again(federation: &Federation) {
+    federation.hand.advance(REST);
+    let kept = token(federation).await;
+    assert_eq!(token(federation).await, kept);
+    assert!(ready(federation).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn down_at_the_start_the_broker_starts_and_serves() {
+    let mut redis = Redis::start();
+    redis.kill();
+    let federation = federation(&redis, "").await;
+    assert!(ready(&federation).await, "nobody asked it yet");
+
+    let (first, second) = (token(&federation).await, token(&federation).await);
+
+    assert_ne!(first, second, "there is nowhere to keep it");
+    assert_eq!(outcomes(&federation).await, [0, 1, 3], "one command found out, the others were spared");
+    assert!(!ready(&federation).await);
+    redis.restart();
+    is_used_again(&federation).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_midway_and_restarted_empty() {
+    let mut redis = Redis::start();
+    let federation = federation(&redis, "").await;
+    let kept = token(&federation).await;
+    assert_eq!(token(&federation).await, kept);
+
+    redis.kill();
+    assert_ne!(token(&federation).await, kept);
+    assert_ne!(token(&federation).await, kept);
+    assert_eq!(outcomes(&federation).await[1], 1);
+    federation.hand.advance(REST);
+    token(&federation).await;
+    assert_eq!(outcomes(&federation).await[1], 2, "looked at once more, and not back");
+
+    redis.restart();
+    is_used_again(&federation).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_connection_that_the_server_closed_does_no_harm() {
+    let redis = Redis::start();
+    let federation = federation(&redis, "").await;
+    let kept = token(&federation).await;
+    let kill = ["KILL", "TYPE", "normal", "SKIPME", "yes"];
+    let killed: u32 = redis::cmd("CLIENT").arg(&kill).query(&mut redis.connection()).unwrap();
+    assert_eq!(killed, 1);
+
+    token(&federation).await;
+
+    federation.hand.advance(REST);
+    let kept_since = token(&federation).await;
+    assert_eq!(token(&federation).await, kept_since);
+    assert!(kept == kept_since || outcomes(&federation).await[1] == 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stall_costs_one_timeout_and_then_one_request_at_a_time_looks() {
+    for connected_before in [false, true] {
+        let redis = Redis::start();
+        let federation = federation(&redis, "[cache]\nredis_timeout = \"100ms\"").await;
+        if connected_before {
+            token(&federation).await;
+        }
+        redis.stall();
+        for _ in 0..5 {
+            token(&federation).await;
+        }
+        let [_, failed, skipped] = outcomes(&federation).await;
+        assert_eq!((failed, skipped), (1, 9), "connected before: {connected_before}");
+
+        federation.hand.advance(REST);
+        let many: [Answer; 8] = std::array::from_fn(|_| federation.exchange(&[])).join().await;
+        assert!(many.iter().all(|answer| answer.status == 200));
+        assert_eq!(outcomes(&federation).await[1], 2, "of eight at once one looked");
+
+        redis.wake();
+        is_used_again(&federation).await;
+    }
+}
+
+/// Waits for all of them.
+trait Join {
+    type Answers;
+    async fn join(self) -> Self::Answers;
+}
+
+impl<F: Future<Output = Answer>> Join for [F; 8] {
+    type Answers = [Answer; 8];
+
+    async fn join(self) -> [Answer; 8] {
+        let [a, b, c, d, e, f, g, h] = self;
+        tokio::join!(a, b, c, d, e, f, g, h).into()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_failed_is_tried_again() {
+    let redis = Redis::start_with(&["--requirepass", "another"]);
+    for (what, changes) in [("a wrong password", "[cache]\nredis_password = \"right\""), ("no password", "")]
+    {
+        let federation = federation(&redis, changes).await;
+        token(&federation).await;
+        assert_eq!(outcomes(&federation).await, [0, 1, 1], "{what}");
+        assert!(!ready(&federation).await, "{what}");
+
+        let mut connection = redis.connection();
+        let () = redis::cmd("AUTH").arg("another").query(&mut connection).unwrap();
+        let right = if changes.is_empty() { "" } else { "right" };
+        let set = |password: &str, connection: &mut redis::Connection| {
+            let arguments = ["SET", "requirepass", password];
+            let () = redis::cmd("CONFIG").arg(&arguments).query(connection).unwrap();
+        };
+        set(right, &mut connection);
+        is_used_again(&federation).await;
+        set("another", &mut connection);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_with_no_more_rights_than_documented_suffices_and_one_with_fewer_does_no_harm() {
+    let redis = Redis::start();
+    let federation = |name: &str| {
+        let url = redis.url().replace("redis://", &format!("redis://{name}@"));
+        format!("[cache]\nredis = \"{url}\"\nredis_password = \"pass\"")
+    };
+    for (name, rights, kept) in [
+        ("broker", vec!["~mcx:token:*", "+get", "+psetex"], true),
+        ("reader", vec!["~mcx:token:*", "+get"], false),
+        ("elsewhere", vec!["~other:*", "+get", "+psetex"], false),
+        ("disabled", vec!["off"], false),
+    ] {
+        let mut arguments = vec!["SETUSER", name, "on", ">pass"];
+        arguments.extend(rights);
+        let () = redis::cmd("ACL").arg(&arguments).query(&mut redis.connection()).unwrap();
+        let federation = self::federation(&redis, &federation(name)).await;
+        let first = token(&federation).await;
+        assert_eq!(token(&federation).await == first, kept, "{name}");
+        assert_eq!(outcomes(&federation).await[1] == 0, kept, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_server_and_a_replica_still_serve_what_they_have() {
+    let nobody = { Redis::start().port() }.to_string();
+    for (what, setting) in [
+        ("full", ["maxmemory", "1"]),
+        ("a replica", ["replicaof", nobody.as_str()]),
+        ("too few replicas", ["min-replicas-to-write", "1"]),
+    ] {
+        let redis = Redis::start();
+        let federation = federation(&redis, "").await;
+        let kept = token(&federation).await;
+        let mut connection = redis.connection();
+        if setting[0] == "replicaof" {
+            let () = redis::cmd("REPLICAOF").arg("127.0.0.1").arg(setting[1]).query(&mut connection).unwrap();
+        } else {
+            let () = redis::cmd("CONFIG").arg("SET").arg(&setting).query(&mut connection).unwrap();
+        }
+
+        assert_eq!(token(&federation).await, kept, "{what}: read");
+        let bob = federation.exchange_token(&federation.home_token("bob"), &[]).await;
+        assert_eq!(bob.status, 200, "{what}: {}", bob.text);
+        assert_eq!(token(&federation).await, kept, "{what}: read after a write that failed");
+
+        let [_, failed, skipped] = outcomes(&federation).await;
+        assert_eq!((failed, skipped), (1, 0), "{what}");
+        assert!(ready(&federation).await, "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_lost_its_primary_and_says_so_is_left_alone() {
+    let nobody = { Redis::start().port() }.to_string();
+    let redis = Redis::start_with(&["--replica-serve-stale-data", "no"]);
+    let federation = federation(&redis, "").await;
+    let mut connection = redis.connection();
+    let () = redis::cmd("REPLICAOF").arg("127.0.0.1").arg(&nobody).query(&mut connection).unwrap();
+    token(&federation).await;
+    assert_eq!(outcomes(&federation).await, [0, 1, 1]);
+    let () = redis::cmd("REPLICAOF").arg("NO").arg("ONE").query(&mut connection).unwrap();
+    is_used_again(&federation).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_with_a_ca_of_ones_own_and_with_one_that_is_not_trusted() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let [own, other] = ["own", "other"].map(|_| {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    });
+    let key = KeyPair::generate().unwrap();
+    let certificate =
+        CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &own).unwrap();
+    let own_ca = write("own.pem", own.pem());
+    let (certificate, key) = (write("cert.pem", certificate.pem()), write("key.pem", key.serialize_pem()));
+    let arguments = ["--tls-cert-file", &certificate, "--tls-key-file", &key, "--tls-ca-cert-file", &own_ca];
+    let redis = Redis::start_tls(&[arguments.as_slice(), &["--tls-auth-clients", "no"]].concat());
+    let ca_file = |path: &str| format!("[cache]\nredis_ca_file = \"{path}\"");
+    for (what, changes, kept) in [
+        ("its CA", ca_file(&own_ca), true),
+        ("another CA", ca_file(&write("other.pem", other.pem())), false),
+        ("the system's CAs", String::new(), false),
+    ] {
+        let federation = federation(&redis, &changes).await;
+        let first = token(&federation).await;
+        assert_eq!(token(&federation).await == first, kept, "{what}");
+        assert_eq!(outcomes(&federation).await[1], u64::from(!kept), "{what}");
+    }
+}
