@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use mcx_token_broker::jose::Algorithm;
+use mcx_token_broker::jose::{Algorithm, SigningKey};
 use mcx_token_broker::sandbox::{Endpoint, Fault, Sandbox, SandboxOptions, TrustedIssuer};
 use redis::Commands as _;
 use serde_json::{Map, json};
@@ -87,8 +87,8 @@ impl Ground {
 /// Elliptic keys: their generation costs nothing, and none of this is about signatures.
 fn setup() -> Setup {
     let mut setup = Setup::new();
-    setup.home.algorithm = Algorithm::Es256;
-    setup.partner.algorithm = Algorithm::Es256;
+    setup.home.signing_key = SigningKey::generate(Algorithm::Es256).ok();
+    setup.partner.signing_key = SigningKey::generate(Algorithm::Es256).ok();
     setup
 }
 
@@ -163,7 +163,7 @@ async fn an_entry_is_one_users_at_one_client_for_one_partner_and_one_set_of_scop
 async fn other_partner(ground: &Ground) -> Sandbox {
     let options = SandboxOptions {
         clock: ground.federation.clock.clone(),
-        algorithm: Algorithm::Es256,
+        signing_key: SigningKey::generate(Algorithm::Es256).ok(),
         ..SandboxOptions::default()
     };
     let other = Sandbox::start(options).await.unwrap();

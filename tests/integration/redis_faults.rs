@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcx_token_broker::jose::Algorithm;
+use mcx_token_broker::jose::{Algorithm, SigningKey};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 use crate::support::broker::Answer;
@@ -26,8 +26,8 @@ async fn federation(redis: &Redis, changes: &str) -> Federation {
         "#
     );
     let mut setup = Setup::new().broker(&merged(&cache, changes));
-    setup.home.algorithm = Algorithm::Es256;
-    setup.partner.algorithm = Algorithm::Es256;
+    setup.home.signing_key = SigningKey::generate(Algorithm::Es256).ok();
+    setup.partner.signing_key = SigningKey::generate(Algorithm::Es256).ok();
     setup.start().await
 }
 
@@ -149,6 +149,7 @@ impl<F: Future<Output = Answer>> Join for [F; 8] {
     type Answers = [Answer; 8];
 
     async fn join(self) -> [Answer; 8] {
+        #[expect(clippy::many_single_char_names, reason = "eight requests that nothing tells apart")]
         let [a, b, c, d, e, f, g, h] = self;
         tokio::join!(a, b, c, d, e, f, g, h).into()
     }
