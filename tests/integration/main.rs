@@ -14,4 +14,5 @@ mod mint;
 mod mismatch;
 mod redis_faults;
 mod redis_server;
+mod samples;
 mod support;

@@ -1,0 +1,65 @@
+//! Every configuration file that is shipped loads and can be wired, as it is.
+
+use std::path::{Path, PathBuf};
+
+use mcx_token_broker::app::App;
+use mcx_token_broker::clock::Clock;
+use mcx_token_broker::config::{self, Configuration, Sources};
+use mcx_token_broker::jose::{Algorithm, SigningKey};
+
+/// Where the samples say that secrets are.
+const SECRETS: &str = "/run/secrets";
+
+fn shipped(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn load(file: &Path) -> Configuration {
+    let sources = Sources { files: vec![file.to_owned()], ..Sources::default() };
+    config::load(&sources).unwrap_or_else(|problems| panic!("{}:\n{problems}", file.display()))
+}
+
+/// Nothing that is loaded may fail to be wired.
+fn wires(configuration: &Configuration) {
+    if let Err(problems) = App::wire(configuration, &Clock::system()) {
+        panic!("{}", problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+    }
+}
+
+#[tokio::test]
+async fn the_embedded_defaults_and_the_demos_files_work_as_they_are() {
+    wires(&config::load(&Sources::default()).unwrap_or_else(|problems| panic!("{problems}")));
+    let demo = load(&shipped("config/demo.toml"));
+    assert_eq!(demo.partners.len(), 1);
+    wires(&demo);
+}
+
+#[tokio::test]
+async fn the_samples_work_where_their_secrets_are() {
+    let place = tempfile::tempdir().unwrap();
+    let secrets = place.path().join("secrets");
+    std::fs::create_dir_all(place.path().join("partners")).unwrap();
+    std::fs::create_dir(&secrets).unwrap();
+    for name in ["home", "dispatch", "redis", "county-fire"] {
+        std::fs::write(secrets.join(name), "a secret\n").unwrap();
+    }
+    for (name, digit) in [("seal-2026-11", "1"), ("seal-2026-05", "2")] {
+        std::fs::write(secrets.join(name), digit.repeat(64)).unwrap();
+    }
+    let signing = SigningKey::generate(Algorithm::Es256).unwrap();
+    std::fs::write(secrets.join("signing.pem"), signing.private_pem().expose()).unwrap();
+    let tls = rcgen::generate_simple_self_signed(["broker.home.example".to_owned()]).unwrap();
+    std::fs::write(secrets.join("broker.crt"), tls.cert.pem()).unwrap();
+    std::fs::write(secrets.join("broker.key"), tls.signing_key.serialize_pem()).unwrap();
+    for name in ["broker.toml", "partners/county-fire.toml"] {
+        let text = std::fs::read_to_string(shipped("config/samples").join(name)).unwrap();
+        let text = text.replace(SECRETS, secrets.to_str().unwrap());
+        std::fs::write(place.path().join(name), text).unwrap();
+    }
+
+    let configuration = load(&place.path().join("broker.toml"));
+
+    assert_eq!(configuration.partners.len(), 1);
+    assert_eq!(configuration.warnings, []);
+    wires(&configuration);
+}
