@@ -61,7 +61,7 @@ enum Command {
     Check(check::Check),
     /// Act as an MCX client: sign a user in, exchange a token
     #[command(subcommand)]
-    Token(token::TokenCommand),
+    Token(Box<token::TokenCommand>),
     /// Make keys
     #[command(subcommand)]
     Keys(keys::KeysCommand),

@@ -17,7 +17,7 @@ pub(super) struct ConfigurationOptions {
     /// Directory of the partner files [default: what the broker file says, else partners]
     #[arg(long, value_name = "DIR", global = true)]
     partners: Option<PathBuf>,
-    /// One key of the broker file, such as home.issuer=https://idm.home.example
+    /// One key of the broker file, such as log.filter=debug
     #[arg(long, value_name = "KEY=VALUE", global = true, value_parser = pair)]
     set: Vec<(String, String)>,
 }

@@ -8,6 +8,7 @@
 
 mod authgent;
 mod cache;
+mod cli;
 mod exchange;
 mod layers;
 mod mint;
