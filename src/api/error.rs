@@ -23,9 +23,15 @@ const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// A peer's `Retry-After` beyond this is not passed on: it would keep clients away long after it recovered.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
+/// Longest `error_description`. A partner's scopes can be in it, and a partner can make up as many as it likes.
+const MAX_DESCRIPTION: usize = 400;
+
 /// Why a token request was not granted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
+    /// Another method than POST (RFC 6749 §3.2).
+    #[error("the token endpoint takes POST only")]
+    Method,
     /// The body was not read.
     #[error("{0}")]
     Body(#[from] BodyError),
@@ -47,6 +53,7 @@ impl TokenError {
     /// Stable: the metric label and log field.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Method => "request_method",
             Self::Body(BodyError::ContentType) => "request_content_type",
             Self::Body(BodyError::TooLarge) => "request_too_large",
             Self::Body(BodyError::TooSlow) => "request_too_slow",
@@ -88,6 +95,7 @@ impl TokenError {
         use OAuthErrorCode as Code;
         let bad_request = |code| (StatusCode::BAD_REQUEST, code);
         match self {
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, Code::InvalidRequest),
             Self::Request(RequestError::UnsupportedGrantType) => bad_request(Code::UnsupportedGrantType),
             Self::Credentials(CredentialsError::Missing | CredentialsError::Header)
             | Self::Exchange(ExchangeError::Client(_)) => (StatusCode::UNAUTHORIZED, Code::InvalidClient),
@@ -111,6 +119,7 @@ impl TokenError {
         let text = format!("{}: {text}", self.leg().as_str());
         // RFC 6749 §5.2: visible ASCII without quote and backslash.
         text.chars()
+            .take(MAX_DESCRIPTION)
             .map(|character| match character {
                 '"' | '\\' => '\'',
                 ' '..='~' => character,
@@ -123,6 +132,9 @@ impl TokenError {
     pub fn response(&self) -> HttpResponse {
         let (status, code) = self.status_and_error();
         let mut response = token_headers(status);
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            response.insert_header((ALLOW, "POST"));
+        }
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((WWW_AUTHENTICATE, r#"Basic realm="mcx-token-broker", charset="UTF-8""#));
         }
@@ -162,15 +174,4 @@ fn caller_error(error: &ExchangeError) -> OAuthErrorCode {
         | ExchangeError::Deadline(_)
         | ExchangeError::ShortLived => OAuthErrorCode::InvalidRequest,
     }
-}
-
-/// Another method than POST at the token endpoint (RFC 6749 §3.2).
-pub async fn method_not_allowed() -> HttpResponse {
-    let body = ErrorBody {
-        error: OAuthErrorCode::InvalidRequest.as_str(),
-        error_description: "broker: the token endpoint takes POST only",
-    };
-    token_headers(StatusCode::METHOD_NOT_ALLOWED)
-        .insert_header((ALLOW, "POST"))
-        .body(serde_json::to_vec(&body).unwrap_or_default())
 }

@@ -90,7 +90,7 @@ pub fn public(api: &web::Data<PublicApi>, config: &mut ServiceConfig) {
         .service(
             web::resource(settings.token_path.clone())
                 .route(web::post().to(token::post))
-                .default_service(web::to(error::method_not_allowed)),
+                .default_service(web::to(token::other_method)),
         )
         .route(&well_known, web::get().to(metadata::get))
         .route("/jwks", web::get().to(jwks::get))

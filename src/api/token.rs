@@ -48,6 +48,12 @@ pub async fn post(request: HttpRequest, payload: Payload, api: Data<PublicApi>) 
     response
 }
 
+/// Answers every other method.
+pub async fn other_method(api: Data<PublicApi>) -> HttpResponse {
+    report_failure(&api, &TokenError::Method, 0);
+    TokenError::Method.response()
+}
+
 async fn grant(request: &HttpRequest, payload: Payload, api: &PublicApi) -> Result<Granted, TokenError> {
     let settings = &api.settings;
     let body = body::form(request, payload, settings.max_body_bytes, settings.body_timeout).await?;

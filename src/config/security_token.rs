@@ -105,7 +105,9 @@ impl Default for SecurityTokenTable {
             parameters: BTreeMap::new(),
             issued_token_types: texts(&["jwt", "access_token", "id-jag"]),
             token_types: texts(&["Bearer", "N_A"]),
-            subject_refusals: texts(&["invalid_grant", "invalid_token"]),
+            // RFC 8693 §2.2.2 has `invalid_request` for a subject token that is not acceptable, and for every other
+            // mistake too, which is ours: the text tells them apart.
+            subject_refusals: texts(&["invalid_grant", "invalid_token", "invalid_request:subject token"]),
             issuers: Vec::new(),
             single_audience: false,
             max_lifetime: Duration::ZERO,

@@ -138,14 +138,8 @@ impl ExchangeError {
     }
 }
 
-/// A server that is away comes back; one that refuses or answers nonsense needs a person.
 fn idm_fault(error: &IdmError) -> Fault {
-    match error {
-        IdmError::Unreachable | IdmError::NoAnswer | IdmError::Unavailable { .. } => Fault::Outage,
-        IdmError::Endpoints(_) | IdmError::Refused(_) | IdmError::Nonsense(_) | IdmError::Signing => {
-            Fault::Operator
-        }
-    }
+    if error.is_outage() { Fault::Outage } else { Fault::Operator }
 }
 
 fn subject_token_code(error: &SubjectTokenError) -> &'static str {
@@ -193,6 +187,7 @@ struct IdmCodes {
     unreachable: &'static str,
     no_answer: &'static str,
     unavailable: &'static str,
+    credentials: &'static str,
     refused: &'static str,
     nonsense: &'static str,
     signing: &'static str,
@@ -203,6 +198,7 @@ const HOME: IdmCodes = IdmCodes {
     unreachable: "home_unreachable",
     no_answer: "home_no_answer",
     unavailable: "home_unavailable",
+    credentials: "home_credentials_refused",
     refused: "home_refused",
     nonsense: "home_nonsense",
     signing: "home_client_assertion",
@@ -213,6 +209,7 @@ const PARTNER: IdmCodes = IdmCodes {
     unreachable: "partner_unreachable",
     no_answer: "partner_no_answer",
     unavailable: "partner_unavailable",
+    credentials: "partner_credentials_refused",
     refused: "partner_refused",
     nonsense: "partner_nonsense",
     signing: "partner_client_assertion",
@@ -224,6 +221,7 @@ fn idm_code(error: &IdmError, codes: &IdmCodes) -> &'static str {
         IdmError::Unreachable => codes.unreachable,
         IdmError::NoAnswer => codes.no_answer,
         IdmError::Unavailable { .. } => codes.unavailable,
+        IdmError::Refused(refusal) if refusal.is_about_client() => codes.credentials,
         IdmError::Refused(_) => codes.refused,
         IdmError::Nonsense(_) => codes.nonsense,
         IdmError::Signing => codes.signing,

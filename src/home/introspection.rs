@@ -7,7 +7,7 @@ use quick_cache::sync::Cache;
 
 use super::subject_token::{Subject, SubjectTokenError};
 use crate::clock::Clock;
-use crate::idm::{Idm, Parameters};
+use crate::idm::{Idm, IdmError, Parameters};
 use crate::jose::Claims;
 use crate::secret::{Token, TokenDigest};
 
@@ -75,10 +75,16 @@ impl Introspector {
         parameters.set("token", token.expose());
         parameters.set("token_type_hint", "access_token");
         let body = self.idm.post_authenticated(&url, parameters).await.map_err(SubjectTokenError::Home)?;
-        let claims = Claims::from_json(&body)?;
+        // The home IdM's fault, not the token's.
+        let nonsense = || {
+            let text = "the introspection response is not JSON with a boolean `active`".to_owned();
+            SubjectTokenError::Home(IdmError::Nonsense(text))
+        };
+        let claims = Claims::from_json(&body).map_err(|_| nonsense())?;
         match claims.get("active").and_then(serde_json::Value::as_bool) {
             Some(true) => Ok(claims),
-            _ => Err(SubjectTokenError::Inactive),
+            Some(false) => Err(SubjectTokenError::Inactive),
+            None => Err(nonsense()),
         }
     }
 }

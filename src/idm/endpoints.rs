@@ -153,29 +153,28 @@ impl Endpoints {
 async fn discover(http: &HttpClient, issuer: &str) -> Result<IdmMetadata, IdmError> {
     let mut failure = IdmError::Endpoints("the issuer is not a URL, so discovery is impossible");
     for url in well_known(issuer) {
-        let answer = match http.get(&url).await {
-            Ok(answer) if answer.status == 200 => answer,
-            Ok(answer) if answer.status >= 500 => {
-                failure = IdmError::Unavailable { status: answer.status, retry_after: answer.retry_after };
-                continue;
-            }
-            Ok(_) => {
-                failure = IdmError::Endpoints("it has no metadata document; state its endpoints in the file");
-                continue;
-            }
-            Err(error) => {
-                failure = error.into();
-                continue;
-            }
-        };
-        match serde_json::from_slice::<IdmMetadata>(&answer.body) {
-            // RFC 8414 §3.3: else another server could answer in its name (mix-up).
-            Ok(metadata) if metadata.issuer == issuer => return Ok(metadata),
-            Ok(_) => failure = IdmError::Endpoints("its metadata states another issuer"),
-            Err(_) => failure = IdmError::Endpoints("its metadata is not the JSON that RFC 8414 describes"),
+        match metadata(http, &url, issuer).await {
+            Ok(metadata) => return Ok(metadata),
+            // A server in trouble at one place is in trouble: that the other has no document says nothing then.
+            Err(_) if failure.is_outage() => {}
+            Err(error) => failure = error,
         }
     }
     Err(failure)
+}
+
+async fn metadata(http: &HttpClient, url: &str, issuer: &str) -> Result<IdmMetadata, IdmError> {
+    let answer = http.get(url).await?;
+    if answer.status != 200 {
+        return Err(IdmError::unavailable(&answer)
+            .unwrap_or(IdmError::Endpoints("it has no metadata document; state its endpoints in the file")));
+    }
+    match serde_json::from_slice::<IdmMetadata>(&answer.body) {
+        // RFC 8414 §3.3: else another server could answer in its name (mix-up).
+        Ok(metadata) if metadata.issuer == issuer => Ok(metadata),
+        Ok(_) => Err(IdmError::Endpoints("its metadata states another issuer")),
+        Err(_) => Err(IdmError::Endpoints("its metadata is not the JSON that RFC 8414 describes")),
+    }
 }
 
 /// The places where metadata is published: OpenID Connect appends, RFC 8414 §3.1 inserts before the path.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::http::HttpError;
+use crate::http::{Answer, HttpError};
 use crate::oauth::refusal::Refusal;
 
 /// The outcome of a call that brought no token.
@@ -17,7 +17,7 @@ pub enum IdmError {
     /// The deadline passed, or the connection broke: what was sent may have been processed, so an assertion is spent.
     #[error("it did not answer in full in time")]
     NoAnswer,
-    /// 5xx, 429, or an error that says "later".
+    /// 5xx, 408, 429, or an error that says "later".
     #[error("it answered {status}: not available")]
     Unavailable {
         /// HTTP status.
@@ -34,6 +34,19 @@ pub enum IdmError {
     /// Our own client assertion could not be signed.
     #[error("our client assertion could not be signed")]
     Signing,
+}
+
+impl IdmError {
+    /// Whether it passes by itself: a server that is away comes back, one that refuses or answers nonsense needs a person.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unreachable | Self::NoAnswer | Self::Unavailable { .. })
+    }
+
+    /// [`IdmError::Unavailable`], if that is what the status says whatever the body.
+    pub(super) fn unavailable(answer: &Answer) -> Option<Self> {
+        let later = answer.status >= 500 || matches!(answer.status, 408 | 429);
+        later.then_some(Self::Unavailable { status: answer.status, retry_after: answer.retry_after })
+    }
 }
 
 impl From<HttpError> for IdmError {

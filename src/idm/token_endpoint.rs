@@ -134,13 +134,15 @@ fn read_token_response(answer: &Answer) -> Result<TokenResponse, IdmError> {
 }
 
 fn failure(answer: &Answer) -> IdmError {
-    let unavailable = IdmError::Unavailable { status: answer.status, retry_after: answer.retry_after };
-    if answer.status >= 500 || answer.status == 429 {
+    if let Some(unavailable) = IdmError::unavailable(answer) {
         return unavailable;
     }
     match Refusal::parse(answer.status, &answer.body) {
-        Some(refusal) if refusal.error == "temporarily_unavailable" => unavailable,
+        Some(refusal) if refusal.error == "temporarily_unavailable" => {
+            IdmError::Unavailable { status: answer.status, retry_after: answer.retry_after }
+        }
         Some(refusal) => IdmError::Refused(refusal),
+        None if answer.status == 401 => IdmError::Refused(Refusal::bare_unauthorized()),
         None => IdmError::Nonsense(format!("status {} without an OAuth error", answer.status)),
     }
 }

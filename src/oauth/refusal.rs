@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde_json::{Map, Value};
 
 /// An OAuth error response (RFC 6749 §5.2). Its texts come from a stranger: they are cleaned when read, and the
 /// description is matched but never passed on.
@@ -18,25 +18,29 @@ pub struct Refusal {
     description: String,
 }
 
-#[derive(Deserialize)]
-struct Body {
-    error: String,
-    #[serde(default)]
-    error_description: Option<String>,
-}
-
 const MAX_ERROR: usize = 64;
 const MAX_DESCRIPTION: usize = 512;
 
 impl Refusal {
-    /// Reads an error body; `None` when it is not one.
+    /// Reads an error body; `None` when it is not one. Only `error` counts: a description of another type than text
+    /// does not turn a refusal into something else.
     pub fn parse(status: u16, body: &[u8]) -> Option<Self> {
-        let body: Body = serde_json::from_slice(body).ok()?;
+        let body: Map<String, Value> = serde_json::from_slice(body).ok()?;
+        let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
         let code = |character: &char| character.is_ascii_alphanumeric() || "_-.:".contains(*character);
-        let error: String = body.error.chars().filter(code).take(MAX_ERROR).collect();
-        let description: String =
-            body.error_description.unwrap_or_default().chars().take(MAX_DESCRIPTION).collect();
+        let error: String = text("error").chars().filter(code).take(MAX_ERROR).collect();
+        let description: String = text("error_description").chars().take(MAX_DESCRIPTION).collect();
         (!error.is_empty()).then_some(Self { status, error, description })
+    }
+
+    /// A 401 whose body says nothing: RFC 6749 §5.2 gives that status one meaning only.
+    pub fn bare_unauthorized() -> Self {
+        Self { status: 401, error: "invalid_client".to_owned(), description: String::new() }
+    }
+
+    /// Whether it is about our registration there, by the standard's codes (RFC 6749 §5.2).
+    pub fn is_about_client(&self) -> bool {
+        matches!(self.error.as_str(), "invalid_client" | "unauthorized_client")
     }
 
     /// Whether one of `patterns` describes this refusal.
@@ -108,6 +112,14 @@ mod tests {
         assert_eq!(format!("{refusal} {refusal:?}"), "400 invalidb Refusal(400 invalidb)");
         for body in [&b"<html>"[..], b"{}", br#"{"error":7}"#, br#"{"error":"\n"}"#, b""] {
             assert_eq!(Refusal::parse(400, body), None);
+        }
+    }
+
+    #[test]
+    fn an_odd_description_does_not_hide_the_error() {
+        for description in ["7", "null", "[]", "{}"] {
+            let body = format!(r#"{{"error":"invalid_grant","error_description":{description}}}"#);
+            assert!(Refusal::parse(400, body.as_bytes()).is_some(), "{description}");
         }
     }
 }

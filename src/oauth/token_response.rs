@@ -48,6 +48,9 @@ pub enum TokenResponseError {
     /// No `access_token`, or not a non-empty string.
     #[error("access_token is missing")]
     AccessToken,
+    /// An `error` beside or instead of a token: which of the two is meant would be a guess.
+    #[error("it carries an error member")]
+    Error,
     /// A member of the wrong type.
     #[error("{0} has the wrong type")]
     WrongType(&'static str),
@@ -55,6 +58,7 @@ pub enum TokenResponseError {
 
 #[derive(Deserialize)]
 struct Members {
+    error: Option<Value>,
     access_token: Option<Value>,
     token_type: Option<Value>,
     issued_token_type: Option<Value>,
@@ -68,6 +72,9 @@ impl TokenResponse {
     /// Reads the body of a 200 response.
     pub fn parse(body: &[u8]) -> Result<Self, TokenResponseError> {
         let members: Members = serde_json::from_slice(body).map_err(|_| TokenResponseError::NotJson)?;
+        if members.error.is_some_and(|error| error != Value::String(String::new())) {
+            return Err(TokenResponseError::Error);
+        }
         let access_token = match members.access_token {
             Some(Value::String(token)) if is_header_safe(&token) => Token::from(token),
             _ => return Err(TokenResponseError::AccessToken),
@@ -202,7 +209,7 @@ mod tests {
     #[test]
     fn null_members_are_absent_and_unknown_ones_ignored() {
         let body =
-            br#"{"access_token":"x","refresh_token":null,"scope":"","expires_in":5,"tenant":{"a":[1]}}"#;
+            br#"{"access_token":"x","refresh_token":null,"error":null,"scope":"","expires_in":5,"tenant":{"a":[1]}}"#;
         let response = TokenResponse::parse(body).unwrap();
         assert!(response.refresh_token.is_none());
         assert!(response.scope.is_none());
@@ -220,6 +227,8 @@ mod tests {
             (br#"{"access_token":""}"#, TokenResponseError::AccessToken),
             (br#"{"access_token":"a\nb"}"#, TokenResponseError::AccessToken),
             (br#"{"access_token":7}"#, TokenResponseError::AccessToken),
+            (br#"{"access_token":"a","error":"invalid_grant"}"#, TokenResponseError::Error),
+            (br#"{"access_token":"a","error":{"code":7}}"#, TokenResponseError::Error),
             (br#"{"access_token":"a","scope":7}"#, TokenResponseError::WrongType("scope")),
             (br#"{"access_token":"a","token_type":[]}"#, TokenResponseError::WrongType("token_type")),
         ] {
