@@ -9,10 +9,12 @@
 mod authgent;
 mod cache;
 mod cli;
+mod errors;
 mod exchange;
 mod layers;
 mod mint;
 mod mismatch;
+mod partner_answers;
 mod redis_faults;
 mod redis_server;
 mod samples;

@@ -36,6 +36,8 @@ pub(crate) struct Setup {
     pub(crate) partner: SandboxOptions,
     pub(crate) broker_toml: String,
     pub(crate) partner_toml: String,
+    /// Further partner files: id and whole text.
+    pub(crate) further: Vec<(&'static str, String)>,
     /// Takes `[home.client]` out of the broker's file.
     pub(crate) without_home_client: bool,
     pub(crate) clock: Clock,
@@ -81,6 +83,7 @@ impl Setup {
             partner,
             broker_toml: String::new(),
             partner_toml: String::new(),
+            further: Vec::new(),
             without_home_client: false,
             clock,
             hand,
@@ -96,6 +99,12 @@ impl Setup {
     /// Merges keys over the partner's file.
     pub(crate) fn partner(mut self, toml: &str) -> Self {
         toml.clone_into(&mut self.partner_toml);
+        self
+    }
+
+    /// Adds a partner file beside the usual one.
+    pub(crate) fn beside(mut self, id: &'static str, toml: &str) -> Self {
+        self.further.push((id, toml.to_owned()));
         self
     }
 
@@ -126,7 +135,8 @@ impl Setup {
             broker_toml = without(&broker_toml, "home", "client");
         }
         let partner_toml = merged(&partner_toml(&partner), &self.partner_toml);
-        let broker = Broker::try_start(&broker_toml, &[(PARTNER, partner_toml)], &self.clock)?;
+        let partners: Vec<_> = [(PARTNER, partner_toml)].into_iter().chain(self.further).collect();
+        let broker = Broker::try_start(&broker_toml, &partners, &self.clock)?;
         let keys = TrustedKeys::Url(format!("{}/jwks", broker.url()));
         partner.trust(TrustedIssuer { keys, ..TrustedIssuer::sandbox(BROKER_ISSUER) });
         Ok(Federation { home, partner, broker, clock: self.clock, hand: self.hand })

@@ -5,6 +5,7 @@ pub(crate) mod broker;
 pub(crate) mod federation;
 pub(crate) mod process;
 pub(crate) mod redis;
+pub(crate) mod refused;
 
 /// A client for talking to servers as a test, not as the broker: no proxy, no redirects followed.
 #[expect(
@@ -12,6 +13,10 @@ pub(crate) mod redis;
     reason = "crate::http is what the broker uses; a test must not share its limits"
 )]
 pub(crate) fn http() -> reqwest::Client {
-    let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([])
+        .redirect(reqwest::redirect::Policy::none())
+        .build();
     client.expect("a plain HTTP client has nothing to fail on")
 }
