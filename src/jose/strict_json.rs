@@ -1,4 +1,4 @@
-//! JSON objects read strictly: a member twice, or a NUL in a text, is refused at every depth. Two readers of a
+//! JSON objects read strictly: a member twice, or a NUL in a text or a name, is refused at every depth. Two readers of a
 //! duplicate would see different claims: one checks the first, another acts on the last.
 
 use std::fmt;
@@ -69,6 +69,9 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut members = Map::new();
         while let Some(name) = access.next_key::<String>()? {
+            if name.contains('\0') {
+                return Err(A::Error::custom("NUL in a name"));
+            }
             let value = access.next_value_seed(Self)?;
             if members.insert(name, value).is_some() {
                 return Err(A::Error::custom("a member twice"));
@@ -89,6 +92,7 @@ mod tests {
             r#"{"a":{"b":1,"b":1}}"#,
             r#"{"a":[{"b":1,"\u0062":1}]}"#,
             r#"{"a":"x\u0000y"}"#,
+            r#"{"x\u0000y":1}"#,
             r#"{"a":1} {}"#,
             "[]",
             "7",

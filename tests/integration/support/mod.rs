@@ -3,11 +3,13 @@
 pub(crate) mod authgent;
 pub(crate) mod broker;
 pub(crate) mod federation;
+pub(crate) mod forge;
 pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod refused;
 
-/// A client for talking to servers as a test, not as the broker: no proxy, no redirects followed.
+/// A client for talking to servers as a test, not as the broker: no proxy, no redirects followed, and no certificates,
+/// because reading the system's takes longer than most tests.
 #[expect(
     clippy::disallowed_methods,
     reason = "crate::http is what the broker uses; a test must not share its limits"
@@ -19,4 +21,6 @@ pub(crate) fn http() -> reqwest::Client {
         .redirect(reqwest::redirect::Policy::none())
         .build();
     client.expect("a plain HTTP client has nothing to fail on")
+    let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    builder.tls_certs_only([]).build().expect("a plain HTTP client has nothing to fail on")
 }
