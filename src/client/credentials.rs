@@ -68,8 +68,11 @@ impl Credentials {
             return Err(CredentialsError::Several);
         }
         if let Some(header) = authorization {
-            let readings = basic(header).ok_or(CredentialsError::Header)?;
-            if id.is_some_and(|id| readings.iter().all(|(known, _)| *known != id)) {
+            let mut readings = basic(header).ok_or(CredentialsError::Header)?;
+            if let Some(id) = id {
+                readings.retain(|(known, _)| *known == id);
+            }
+            if readings.is_empty() {
                 return Err(CredentialsError::OtherId);
             }
             return Ok(Self::Basic { readings });
@@ -147,6 +150,9 @@ mod tests {
         let Ok(Credentials::Basic { readings }) = read(Some(&header), "") else { panic!("not basic") };
         let shown: Vec<_> = readings.iter().map(|(id, secret)| (id.as_str(), secret.expose())).collect();
         assert_eq!(shown, [("a b", "100% "), ("a%20b", "100%25+")]);
+        let body = "client_id=a%2520b";
+        let Ok(Credentials::Basic { readings }) = read(Some(&header), body) else { panic!("not basic") };
+        assert_eq!(readings.len(), 1, "client_id in the body says which reading is meant");
         let header = format!("Basic {}", STANDARD.encode("a:100%"));
         let Ok(Credentials::Basic { readings }) = read(Some(&header), "") else { panic!("not basic") };
         assert_eq!(readings.len(), 1, "not decodable: the raw reading alone");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
+use serde_json::Value;
 
 use super::subject_token::{Subject, SubjectTokenError};
 use crate::clock::Clock;
@@ -75,18 +76,19 @@ impl Introspector {
         parameters.set("token", token.expose());
         parameters.set("token_type_hint", "access_token");
         let body = self.idm.post_authenticated(&url, parameters).await.map_err(SubjectTokenError::Home)?;
-        // The home IdM's fault, not the token's.
-        let nonsense = || {
-            let text = "the introspection response is not JSON with a boolean `active`".to_owned();
-            SubjectTokenError::Home(IdmError::Nonsense(text))
-        };
-        let claims = Claims::from_json(&body).map_err(|_| nonsense())?;
-        match claims.get("active").and_then(serde_json::Value::as_bool) {
-            Some(true) => Ok(claims),
-            Some(false) => Err(SubjectTokenError::Inactive),
-            None => Err(nonsense()),
+        let claims =
+            Claims::from_json(&body).map_err(|_| nonsense("it is not JSON with each member once"))?;
+        match claims.get("active") {
+            Some(Value::Bool(true)) => Ok(claims),
+            Some(Value::Bool(false)) => Err(SubjectTokenError::Inactive),
+            _ => Err(nonsense("it does not say whether the token is active")),
         }
     }
+}
+
+/// An answer that decides nothing: the home IdM is at fault, not the caller, and it is not remembered.
+pub(super) fn nonsense(what: impl std::fmt::Display) -> SubjectTokenError {
+    SubjectTokenError::Home(IdmError::Nonsense(format!("introspection: {what}")))
 }
 
 impl std::fmt::Debug for Introspector {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::introspection::{IntrospectionMode, Introspector};
+use super::introspection::{self, IntrospectionMode, Introspector};
 use super::keys::{HomeKeys, KeyError};
 use crate::clock::{Clock, Timestamp};
 use crate::idm::IdmError;
@@ -164,7 +164,10 @@ impl SubjectTokens {
     /// everything but `active` optional) is not held against the token, what it states is.
     fn judge_introspected(&self, claims: &Claims) -> Result<Subject, SubjectTokenError> {
         let relaxed = SubjectTokenSettings { required_claims: Vec::new(), ..self.settings.clone() };
-        judge_stated(claims, &relaxed, self.clock.now())
+        judge_stated(claims, &relaxed, self.clock.now()).map_err(|error| match error {
+            SubjectTokenError::Claim(error) => introspection::nonsense(error),
+            other => other,
+        })
     }
 }
 

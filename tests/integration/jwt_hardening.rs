@@ -151,8 +151,7 @@ async fn no_algorithm_but_the_keys_own_is_believed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_brings_no_key_of_its_own_and_nothing_is_fetched_for_it() {
     let home = Home::start().await;
-    let options = SandboxOptions { algorithm: Algorithm::Es256, ..SandboxOptions::default() };
-    let attacker = Sandbox::start(options).await.unwrap();
+    let attacker = Sandbox::start(SandboxOptions::default()).await.unwrap();
     let key = Forger::new(Algorithm::Es256, "rsa");
     let members = [
         ("jku", json!(attacker.jwks_uri())),

@@ -90,6 +90,13 @@ impl Setup {
         }
     }
 
+    /// Both identity servers sign with ES256, whose keys are made in a moment: for tests that start many or rotate.
+    pub(crate) fn quick_keys(mut self) -> Self {
+        let key = || Some(SigningKey::generate(Algorithm::Es256).expect("a P-256 key"));
+        (self.home.signing_key, self.partner.signing_key) = (key(), key());
+        self
+    }
+
     /// Merges keys over the broker's file.
     pub(crate) fn broker(mut self, toml: &str) -> Self {
         toml.clone_into(&mut self.broker_toml);

@@ -98,11 +98,9 @@ pub(crate) async fn federation_of(keys: &[&Forger], mut setup: Setup) -> Federat
     let directory = tempfile::tempdir().expect("a directory for the key set");
     let file = directory.path().join("home.jwks.json");
     std::fs::write(&file, jwks(keys)).expect("the key set can be written");
-    setup.home.algorithm = Algorithm::Es256;
-    setup.partner.algorithm = Algorithm::Es256;
     setup.broker_toml = merged(&format!("[home]\njwks_file = \"{}\"", file.display()), &setup.broker_toml);
     setup.partner_toml = merged("[security_token]\nsource = \"mint\"", &setup.partner_toml);
-    let federation = setup.start().await;
+    let federation = setup.quick_keys().start().await;
     federation.partner.trust(TrustedIssuer {
         issuer: BROKER.to_owned(),
         keys: TrustedKeys::Url(format!("{}/jwks", federation.broker.url())),
