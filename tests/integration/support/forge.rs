@@ -1,5 +1,7 @@
 //! Tokens that no library writes: any header, any payload, signed all the same.
 
+use std::pin::Pin;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use josekit::jwk::Jwk;
@@ -94,18 +96,21 @@ fn private_jwk(algorithm: Algorithm, pem: &str) -> Jwk {
 
 /// Starts a federation whose home tokens `keys` sign, published in a file; the broker mints the security tokens, so the
 /// home IdM need not know them.
-pub(crate) async fn federation_of(keys: &[&Forger], mut setup: Setup) -> Federation {
+pub(crate) fn federation_of(keys: &[&Forger], mut setup: Setup) -> Pin<Box<dyn Future<Output = Federation>>> {
     let directory = tempfile::tempdir().expect("a directory for the key set");
     let file = directory.path().join("home.jwks.json");
     std::fs::write(&file, jwks(keys)).expect("the key set can be written");
     setup.broker_toml = merged(&format!("[home]\njwks_file = \"{}\"", file.display()), &setup.broker_toml);
     setup.partner_toml = merged("[security_token]\nsource = \"mint\"", &setup.partner_toml);
-    let federation = setup.quick_keys().start().await;
-    federation.partner.trust(TrustedIssuer {
-        issuer: BROKER.to_owned(),
-        keys: TrustedKeys::Url(format!("{}/jwks", federation.broker.url())),
-        alias: None,
-        scopes: Vec::new(),
-    });
-    federation
+    Box::pin(async move {
+        let federation = setup.quick_keys().start().await;
+        drop(directory);
+        federation.partner.trust(TrustedIssuer {
+            issuer: BROKER.to_owned(),
+            keys: TrustedKeys::Url(format!("{}/jwks", federation.broker.url())),
+            alias: None,
+            scopes: Vec::new(),
+        });
+        federation
+    })
 }
