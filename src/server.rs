@@ -17,8 +17,6 @@ use crate::secret::Secret;
 
 /// Connections per listener that are served at once; more wait in the kernel.
 const MAX_CONNECTIONS: usize = 25_000;
-/// A request head that takes longer is cut off (slow loris).
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where and how to listen.
 #[derive(Debug)]
@@ -29,6 +27,8 @@ pub struct ServerSettings {
     pub admin_listen: SocketAddr,
     /// Certificate chain and key of the public listener; `None`: plain HTTP.
     pub tls: Option<ServerTls>,
+    /// A connection whose first request head takes longer is cut off (slow loris).
+    pub head_timeout: Duration,
     /// How long requests in flight may take after the signal to stop.
     pub shutdown_grace: Duration,
     /// Worker threads; `None`: one per core.
@@ -92,8 +92,8 @@ fn listen_public(
     api: Data<PublicApi>,
 ) -> Result<(SocketAddr, Server), ServerError> {
     let mut server = HttpServer::new(move || App::new().configure(|config| api::public(&api, config)))
-        .shutdown_timeout(settings.shutdown_grace.as_secs())
-        .client_request_timeout(HEAD_TIMEOUT)
+        .shutdown_timeout(whole_seconds(settings.shutdown_grace))
+        .client_request_timeout(settings.head_timeout)
         .max_connections(MAX_CONNECTIONS)
         .disable_signals();
     if let Some(workers) = settings.workers {
@@ -113,13 +113,18 @@ fn listen_admin(settings: &ServerSettings, api: Data<AdminApi>) -> Result<(Socke
     let address = settings.admin_listen;
     let bound = HttpServer::new(move || App::new().configure(|config| api::admin(&api, config)))
         .workers(1)
-        .shutdown_timeout(settings.shutdown_grace.as_secs())
-        .client_request_timeout(HEAD_TIMEOUT)
+        .shutdown_timeout(whole_seconds(settings.shutdown_grace))
+        .client_request_timeout(settings.head_timeout)
         .disable_signals()
         .bind(address)
         .map_err(|error| ServerError::Bind { address, error })?;
     let address = bound.addrs().first().copied().unwrap_or(address);
     Ok((address, bound.run()))
+}
+
+/// Rounded up: half a second of grace is not none.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
 /// TLS 1.2 and 1.3 (RFC 9325), without client certificates.

@@ -19,5 +19,7 @@ pub async fn get(request: HttpRequest, api: Data<AdminApi>) -> HttpResponse {
 fn is_admin(request: &HttpRequest, api: &AdminApi) -> bool {
     let Some(expected) = &api.bearer_token else { return true };
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    header.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|token| expected.matches(token))
+    // The scheme in any case (RFC 9110 §11.1).
+    let presented = header.and_then(|value| value.split_once(' '));
+    presented.is_some_and(|(scheme, token)| scheme.eq_ignore_ascii_case("Bearer") && expected.matches(token))
 }

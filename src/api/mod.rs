@@ -46,6 +46,8 @@ pub struct PublicApi {
     pub metadata: BrokerMetadata,
     /// The broker's public keys.
     pub jwks: serde_json::Value,
+    /// Whether new requests are still taken.
+    pub readiness: Readiness,
     /// Outcomes.
     pub metrics: Metrics,
     /// Time.

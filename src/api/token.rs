@@ -1,7 +1,7 @@
 //! `POST /token` (RFC 8693).
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use tracing::Instrument as _;
@@ -23,7 +23,8 @@ const REQUEST_ID: &str = "x-request-id";
 /// Answers one token request.
 pub async fn post(request: HttpRequest, payload: Payload, api: Data<PublicApi>) -> HttpResponse {
     let request_id = random::id();
-    let span = tracing::info_span!("token", request_id);
+    // At the level of errors, so that every line has the id, whatever the operator's filter lets pass.
+    let span = tracing::error_span!("token", request_id);
     let mut response = async {
         let started = api.clock.monotonic();
         let outcome = grant(&request, payload, &api).await;
@@ -42,6 +43,10 @@ pub async fn post(request: HttpRequest, payload: Payload, api: Data<PublicApi>) 
     }
     .instrument(span)
     .await;
+    if !api.readiness.is_ready() {
+        // Clients keep connections: without this, those that are busy would be cut in the middle of a request.
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
     if let Ok(value) = request_id.parse() {
         response.headers_mut().insert(actix_web::http::header::HeaderName::from_static(REQUEST_ID), value);
     }

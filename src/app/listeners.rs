@@ -1,5 +1,7 @@
 //! What the listeners say and how they listen.
 
+use std::time::Duration;
+
 use url::Url;
 
 use super::Wiring;
@@ -9,6 +11,11 @@ use crate::jose::Algorithm;
 use crate::oauth::metadata::BrokerMetadata;
 use crate::oauth::{grant_type, token_type};
 use crate::server::{ServerSettings, ServerTls};
+
+/// A head is a few hundred bytes: whoever needs longer for it is not a client.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Heads are timed by a clock that ticks every half a second: less would cut off clients that did nothing wrong.
+const LEAST_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Wiring<'_> {
     pub(super) fn server(&mut self) -> ServerSettings {
@@ -24,6 +31,7 @@ impl Wiring<'_> {
             listen: server.listen,
             admin_listen: self.configuration.admin.listen,
             tls,
+            head_timeout: server.request_timeout.clamp(LEAST_HEAD_TIMEOUT, HEAD_TIMEOUT),
             shutdown_grace: server.shutdown_grace,
             workers: server.workers,
         }

@@ -77,6 +77,7 @@ impl Wiring<'_> {
             HomeKeys::Remote(keys) => Some(Arc::clone(keys)),
             HomeKeys::Fixed(_) => None,
         };
+        let readiness = Readiness::default();
         let jwks = publish(&self.signing);
         let exchange = Arc::new(Exchange {
             clients,
@@ -95,13 +96,14 @@ impl Wiring<'_> {
                 exchange: Arc::clone(&exchange),
                 metadata: self.metadata(),
                 jwks,
+                readiness: readiness.clone(),
                 metrics: self.metrics.clone(),
                 clock: self.clock.clone(),
             },
             admin: AdminApi {
                 bearer_token: self.configuration.admin.bearer_token.clone(),
                 metrics: self.metrics,
-                readiness: Readiness::default(),
+                readiness,
                 exchange,
             },
             home_keys,

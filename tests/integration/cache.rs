@@ -52,7 +52,7 @@ impl Ground {
             None => String::new(),
             Some(redis) => cache_toml(redis, &keys, "one", max_age),
         };
-        let federation = setup().broker(&merged(&toml, changes)).start().await;
+        let federation = Setup::new().broker(&merged(&toml, changes)).start().await;
         Self { federation, redis, keys }
     }
 
@@ -82,14 +82,6 @@ impl Ground {
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.text_of("access_token")
     }
-}
-
-/// Elliptic keys: their generation costs nothing, and none of this is about signatures.
-fn setup() -> Setup {
-    let mut setup = Setup::new();
-    setup.home.signing_key = SigningKey::generate(Algorithm::Es256).ok();
-    setup.partner.signing_key = SigningKey::generate(Algorithm::Es256).ok();
-    setup
 }
 
 fn cache_toml(redis: &Redis, keys: &tempfile::TempDir, key: &str, max_age: &str) -> String {

@@ -19,6 +19,7 @@ mod layers;
 mod mint;
 mod mismatch;
 mod partner_answers;
+mod operations;
 mod redis_faults;
 mod redis_server;
 mod samples;

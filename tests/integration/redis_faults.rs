@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use mcx_token_broker::jose::{Algorithm, SigningKey};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 use crate::support::broker::Answer;
@@ -25,10 +24,7 @@ async fn federation(redis: &Redis, changes: &str) -> Federation {
         sealing_key_files = ["{key}"]
         "#
     );
-    let mut setup = Setup::new().broker(&merged(&cache, changes));
-    setup.home.signing_key = SigningKey::generate(Algorithm::Es256).ok();
-    setup.partner.signing_key = SigningKey::generate(Algorithm::Es256).ok();
-    setup.start().await
+    Setup::new().broker(&merged(&cache, changes)).start().await
 }
 
 /// How commands ended: answered, failed, skipped.
@@ -130,28 +126,15 @@ async fn a_stall_costs_one_timeout_and_then_one_request_at_a_time_looks() {
         assert_eq!((failed, skipped), (1, 9), "connected before: {connected_before}");
 
         federation.hand.advance(REST);
-        let many: [Answer; 8] = std::array::from_fn(|_| federation.exchange(&[])).join().await;
-        assert!(many.iter().all(|answer| answer.status == 200));
+        let alice = federation.home_token("alice");
+        let many: Vec<_> = (0..8).map(|_| federation.spawn_exchange(&alice, &[])).collect();
+        for answer in many {
+            assert_eq!(answer.await.unwrap().status, 200);
+        }
         assert_eq!(outcomes(&federation).await[1], 2, "of eight at once one looked");
 
         redis.wake();
         is_used_again(&federation).await;
-    }
-}
-
-/// Waits for all of them.
-trait Join {
-    type Answers;
-    async fn join(self) -> Self::Answers;
-}
-
-impl<F: Future<Output = Answer>> Join for [F; 8] {
-    type Answers = [Answer; 8];
-
-    async fn join(self) -> [Answer; 8] {
-        #[expect(clippy::many_single_char_names, reason = "eight requests that nothing tells apart")]
-        let [a, b, c, d, e, f, g, h] = self;
-        tokio::join!(a, b, c, d, e, f, g, h).into()
     }
 }
 

@@ -6,9 +6,11 @@ use mcx_token_broker::clock::{Clock, ManualClock, Timestamp};
 use mcx_token_broker::jose::{Algorithm, SigningKey};
 use mcx_token_broker::sandbox::{Behaviour, Sandbox, SandboxOptions, TrustedIssuer, TrustedKeys};
 use serde_json::{Map, Value};
+use tokio::task::JoinHandle;
 use toml::Table;
 
 use super::broker::{Answer, Broker};
+use super::http;
 
 /// The only partner, unless a test adds more.
 pub(crate) const PARTNER: &str = "county-fire";
@@ -51,6 +53,7 @@ pub(crate) struct Federation {
     pub(crate) broker: Broker,
     pub(crate) clock: Clock,
     pub(crate) hand: ManualClock,
+    client: reqwest::Client,
 }
 
 impl Setup {
@@ -146,7 +149,7 @@ impl Setup {
         let broker = Broker::try_start(&broker_toml, &partners, &self.clock)?;
         let keys = TrustedKeys::Url(format!("{}/jwks", broker.url()));
         partner.trust(TrustedIssuer { keys, ..TrustedIssuer::sandbox(BROKER_ISSUER) });
-        Ok(Federation { home, partner, broker, clock: self.clock, hand: self.hand })
+        Ok(Federation { home, partner, broker, clock: self.clock, hand: self.hand, client: http() })
     }
 }
 
@@ -267,6 +270,18 @@ impl Federation {
 
     /// As [`Federation::exchange_token`], at a broker of [`Federation::another_broker`].
     pub(crate) async fn exchange_at(&self, broker: &Broker, token: &str, changes: &[(&str, &str)]) -> Answer {
+        let form = self.form(token, changes);
+        let form: Vec<_> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        broker.post(&form).await
+    }
+
+    /// As [`Federation::exchange_token`], while the test goes on.
+    pub(crate) fn spawn_exchange(&self, token: &str, changes: &[(&str, &str)]) -> JoinHandle<Answer> {
+        tokio::spawn(send(self.client.clone(), self.broker.url(), self.form(token, changes)))
+    }
+
+    /// The form of an exchange.
+    pub(crate) fn form(&self, token: &str, changes: &[(&str, &str)]) -> Vec<(String, String)> {
         let resource = self.partner.issuer();
         let usual = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
@@ -277,8 +292,11 @@ impl Federation {
         ];
         let unchanged =
             usual.into_iter().filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
-        let form: Vec<_> =
-            unchanged.chain(changes.iter().copied()).filter(|(_, value)| !value.is_empty()).collect();
-        broker.post(&form).await
+        let form = unchanged.chain(changes.iter().copied()).filter(|(_, value)| !value.is_empty());
+        form.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
+}
+
+async fn send(client: reqwest::Client, broker: String, form: Vec<(String, String)>) -> Answer {
+    Answer::of(client.post(format!("{broker}/token")).form(&form)).await
 }
