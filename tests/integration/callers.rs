@@ -9,7 +9,7 @@ use mcx_token_broker::oauth::form::encode_value;
 use serde_json::{Value, json};
 
 use crate::support::broker::Answer;
-use crate::support::federation::{BROKER, CLIENT, Federation, GROUP_MANAGEMENT, PARTNER, Setup};
+use crate::support::federation::{BROKER_ISSUER, CLIENT, Federation, GROUP_MANAGEMENT, PARTNER, Setup};
 use crate::support::forge::{Forger, jwks};
 use crate::support::http;
 
@@ -335,7 +335,7 @@ async fn two_methods_in_one_request_are_refused() {
 fn claims(federation: &Federation, client: &str) -> Value {
     let now = federation.clock.now().unix_seconds();
     json!({
-        "iss": client, "sub": client, "aud": BROKER, "iat": now, "exp": now + 60,
+        "iss": client, "sub": client, "aud": BROKER_ISSUER, "iat": now, "exp": now + 60,
         "jti": mcx_token_broker::random::id(),
     })
 }
@@ -354,12 +354,12 @@ async fn an_assertion_is_accepted_once_and_for_us_alone() {
         claims.to_string()
     };
     let sign = |changes: Value| key.sign(r#"{"alg":"ES256","kid":"1"}"#, changed(changes));
-    let token_endpoint = format!("{BROKER}/token");
+    let token_endpoint = format!("{BROKER_ISSUER}/token");
     let good = sign(json!({}));
     for (name, assertion) in [
         ("aud the issuer", good.clone()),
         ("aud the token endpoint", sign(json!({"aud": token_endpoint}))),
-        ("aud a list of both", sign(json!({"aud": [BROKER, token_endpoint]}))),
+        ("aud a list of both", sign(json!({"aud": [BROKER_ISSUER, token_endpoint]}))),
         ("no kid, no typ", key.sign(r#"{"alg":"ES256"}"#, changed(json!({})))),
         ("typ", key.sign(r#"{"alg":"ES256","typ":"client-authentication+jwt"}"#, changed(json!({})))),
         ("just expired", sign(json!({"exp": now - 9}))),
@@ -389,8 +389,8 @@ async fn an_assertion_is_accepted_once_and_for_us_alone() {
         ("no iss", sign(json!({"iss": null}))),
         ("no sub", sign(json!({"sub": null}))),
         ("aud another server", sign(json!({"aud": "https://other.example"}))),
-        ("aud another server too", sign(json!({"aud": [BROKER, "https://other.example"]}))),
-        ("aud the issuer with a slash", sign(json!({"aud": format!("{BROKER}/")}))),
+        ("aud another server too", sign(json!({"aud": [BROKER_ISSUER, "https://other.example"]}))),
+        ("aud the issuer with a slash", sign(json!({"aud": format!("{BROKER_ISSUER}/")}))),
         ("aud the address", sign(json!({"aud": federation.broker.url()}))),
         ("aud missing", sign(json!({"aud": null}))),
         ("aud empty", sign(json!({"aud": []}))),

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Map, Value, json};
 
-use crate::support::federation::{BROKER, CLIENT, Federation, Setup};
+use crate::support::federation::{BROKER_ISSUER, CLIENT, Federation, Setup};
 use crate::support::forge::{Forger, decode, encode, federation_of};
 
 const HEADER: &str = r#"{"alg":"RS256","kid":"rsa","typ":"at+jwt"}"#;
@@ -431,7 +431,7 @@ async fn tokens_of_other_kinds_and_issuers_are_refused() {
     let mut id_claims = home.claims();
     id_claims.insert("aud".to_owned(), json!(CLIENT));
     let mut minted = home.claims();
-    minted.insert("iss".to_owned(), json!(BROKER));
+    minted.insert("iss".to_owned(), json!(BROKER_ISSUER));
     let sign =
         |header: &str, claims: Map<String, Value>| home.rsa.sign(header, Value::Object(claims).to_string());
     home.each_refused([

@@ -3,14 +3,15 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "tests and their harness fail by panicking"
+    clippy::large_futures,
+    reason = "tests and their harness fail by panicking, and run one future each"
 )]
 
 mod authgent;
 mod cache;
+mod callers;
 mod cli;
 mod errors;
-mod callers;
 mod exchange;
 mod home_keys;
 mod introspection;
@@ -18,8 +19,8 @@ mod jwt_hardening;
 mod layers;
 mod mint;
 mod mismatch;
-mod partner_answers;
 mod operations;
+mod partner_answers;
 mod redis_faults;
 mod redis_server;
 mod samples;

@@ -11,7 +11,7 @@ use mcx_token_broker::jose::{Algorithm, SigningKey};
 use mcx_token_broker::sandbox::{TrustedIssuer, TrustedKeys};
 use serde_json::{Value, json};
 
-use super::federation::{BROKER, Federation, Setup, merged};
+use super::federation::{BROKER_ISSUER, Federation, Setup, merged};
 
 /// A private key that signs what it is told.
 pub(crate) struct Forger {
@@ -106,7 +106,7 @@ pub(crate) fn federation_of(keys: &[&Forger], mut setup: Setup) -> Pin<Box<dyn F
         let federation = setup.quick_keys().start().await;
         drop(directory);
         federation.partner.trust(TrustedIssuer {
-            issuer: BROKER.to_owned(),
+            issuer: BROKER_ISSUER.to_owned(),
             keys: TrustedKeys::Url(format!("{}/jwks", federation.broker.url())),
             alias: None,
             scopes: Vec::new(),
