@@ -1,8 +1,8 @@
 //! The error table: every row, in every way it can arise, with everything that an answer must and must not have.
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use mcx_token_broker::sandbox::behaviour::Account;
@@ -368,6 +368,50 @@ async fn an_identity_server_in_trouble_is_temporarily_unavailable() {
         idm.clear(Endpoint::Token);
     }
     assert_eq!(federation.exchange(&[]).await.status, 200, "it passes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_identity_server_asks_us_to_wait_is_passed_on_within_reason() {
+    let rows = [
+        ("7", "7"),
+        ("0", "1"),
+        ("100000", "300"),
+        ("99999999999999999999", "5"),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", "5"),
+        ("-1", "5"),
+    ];
+    let answers = rows.map(|(asked, _)| {
+        format!("HTTP/1.1 503 Busy\r\nRetry-After: {asked}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    });
+    let endpoint =
+        format!("[idm]\ntoken_endpoint = \"http://127.0.0.1:{}/token\"", answering(answers.to_vec()));
+    let federation = Setup::new().partner(&endpoint).start().await;
+    let row = Row::outage("partner", "partner_unavailable");
+    for (asked, told) in rows {
+        let answer = assert_refused(&federation, asked, row, federation.exchange(&[])).await;
+        assert_eq!(answer.headers["retry-after"], told, "{asked}");
+    }
+}
+
+/// A server that gives one of these answers to each connection, in turn. Returns its port.
+fn answering(answers: Vec<String>) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = BufReader::new(stream.try_clone().unwrap());
+            let mut length = 0;
+            for line in request.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()) {
+                let line = line.to_ascii_lowercase();
+                length = line.strip_prefix("content-length: ").map_or(length, |text| text.parse().unwrap());
+            }
+            // Closing with the body unread would reset the connection before the answer is read.
+            request.read_exact(&mut vec![0; length]).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    port
 }
 
 #[tokio::test(flavor = "multi_thread")]
