@@ -14,6 +14,7 @@ mod cli;
 mod errors;
 mod exchange;
 mod home_keys;
+mod idm_errors;
 mod introspection;
 mod jwt_hardening;
 mod layers;
