@@ -17,6 +17,7 @@ mod home_keys;
 mod idm_errors;
 mod introspection;
 mod jwt_hardening;
+mod jwt_mutation;
 mod layers;
 mod mint;
 mod mismatch;

@@ -8,10 +8,9 @@ use josekit::jwk::Jwk;
 use josekit::jwk::alg::{ec::EcKeyPair, ed::EdKeyPair, rsa::RsaKeyPair};
 use josekit::jws::{self, JwsSigner};
 use mcx_token_broker::jose::{Algorithm, SigningKey};
-use mcx_token_broker::sandbox::{TrustedIssuer, TrustedKeys};
 use serde_json::{Value, json};
 
-use super::federation::{BROKER_ISSUER, Federation, Setup, merged};
+use super::federation::{Federation, Setup, merged};
 
 /// A private key that signs what it is told.
 pub(crate) struct Forger {
@@ -105,12 +104,6 @@ pub(crate) fn federation_of(keys: &[&Forger], mut setup: Setup) -> Pin<Box<dyn F
     Box::pin(async move {
         let federation = setup.quick_keys().start().await;
         drop(directory);
-        federation.partner.trust(TrustedIssuer {
-            issuer: BROKER_ISSUER.to_owned(),
-            keys: TrustedKeys::Url(format!("{}/jwks", federation.broker.url())),
-            alias: None,
-            scopes: Vec::new(),
-        });
         federation
     })
 }
