@@ -28,3 +28,4 @@ mod redis_server;
 mod samples;
 mod seeds;
 mod support;
+mod vendors;

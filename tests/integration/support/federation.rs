@@ -1,5 +1,6 @@
 //! A home domain, a partner domain, and a broker between them: what nearly every test stands on.
 
+use std::path::Path;
 use std::sync::LazyLock;
 
 use mcx_token_broker::clock::{Clock, ManualClock, Timestamp};
@@ -31,6 +32,18 @@ fn new_key() -> SigningKey {
     SigningKey::generate(Algorithm::Rs256).expect("a key")
 }
 
+/// `[signing]` with a key file that all tests of this process share, for tests that start many brokers: else each
+/// makes an RSA key.
+pub(crate) fn signing_keys() -> &'static str {
+    static TOML: LazyLock<String> = LazyLock::new(|| {
+        let name = format!("signing-{}.pem", std::process::id());
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::write(&path, new_key().private_pem().expose()).expect("a key file can be written");
+        format!("[signing]\nkeys = [{{ key_file = {:?} }}]", path.display().to_string())
+    });
+    &TOML
+}
+
 /// How a federation differs from the usual one. TOML texts are merged over what [`Setup::broker_toml`] and
 /// [`Setup::partner_toml`] write.
 pub(crate) struct Setup {
@@ -40,6 +53,8 @@ pub(crate) struct Setup {
     pub(crate) partner_toml: String,
     /// Further partner files: id and whole text.
     pub(crate) further: Vec<(&'static str, String)>,
+    /// Takes `authentication` and `secret` out of the partner file's `[client]` before the changes are merged.
+    pub(crate) without_partner_credentials: bool,
     /// Takes `[home.client]` out of the broker's file.
     pub(crate) without_home_client: bool,
     pub(crate) clock: Clock,
@@ -87,6 +102,7 @@ impl Setup {
             broker_toml: String::new(),
             partner_toml: String::new(),
             further: Vec::new(),
+            without_partner_credentials: false,
             without_home_client: false,
             clock,
             hand,
@@ -110,6 +126,12 @@ impl Setup {
     pub(crate) fn partner(mut self, toml: &str) -> Self {
         toml.clone_into(&mut self.partner_toml);
         self
+    }
+
+    /// The same, without the usual `authentication` and secret of `[client]`.
+    pub(crate) fn partner_without_credentials(mut self, toml: &str) -> Self {
+        self.without_partner_credentials = true;
+        self.partner(toml)
     }
 
     /// Adds a partner file beside the usual one.
@@ -144,7 +166,11 @@ impl Setup {
         if self.without_home_client {
             broker_toml = without(&broker_toml, "home", "client");
         }
-        let partner_toml = merged(&partner_toml(&partner), &self.partner_toml);
+        let mut usual = partner_toml(&partner);
+        if self.without_partner_credentials {
+            usual = without(&without(&usual, "client", "authentication"), "client", "secret");
+        }
+        let partner_toml = merged(&usual, &self.partner_toml);
         let partners: Vec<_> = [(PARTNER, partner_toml)].into_iter().chain(self.further).collect();
         let broker = Broker::try_start(&broker_toml, &partners, &self.clock)?;
         let keys = TrustedKeys::Url(format!("{}/jwks", broker.url()));
