@@ -102,6 +102,9 @@ impl TokenError {
             Self::Body(_) | Self::Form(_) | Self::Credentials(_) | Self::Request(_) => {
                 bad_request(Code::InvalidRequest)
             }
+            Self::Exchange(ExchangeError::TooManyRequests { .. }) => {
+                (StatusCode::TOO_MANY_REQUESTS, Code::TemporarilyUnavailable)
+            }
             Self::Exchange(error) => match (error.fault(), error) {
                 (Fault::Outage, _) => (StatusCode::SERVICE_UNAVAILABLE, Code::TemporarilyUnavailable),
                 (Fault::Operator, _) => (StatusCode::BAD_GATEWAY, Code::ServerError),
@@ -138,7 +141,7 @@ impl TokenError {
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((WWW_AUTHENTICATE, r#"Basic realm="mcx-token-broker", charset="UTF-8""#));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             let asked = match self {
                 Self::Exchange(error) => error.retry_after(),
                 _ => None,
@@ -155,6 +158,7 @@ impl TokenError {
 fn caller_error(error: &ExchangeError) -> OAuthErrorCode {
     match error {
         ExchangeError::Client(_) => OAuthErrorCode::InvalidClient,
+        ExchangeError::TooManyRequests { .. } => OAuthErrorCode::TemporarilyUnavailable,
         ExchangeError::Target(TargetError::Missing | TargetError::Conflict) => OAuthErrorCode::InvalidRequest,
         ExchangeError::Target(TargetError::Unknown) => OAuthErrorCode::InvalidTarget,
         ExchangeError::Denied(Denied::Partner) => OAuthErrorCode::UnauthorizedClient,

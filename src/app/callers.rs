@@ -2,7 +2,7 @@
 
 use super::listeners::token_endpoint;
 use super::{Wiring, algorithms};
-use crate::client::{Client, ClientAuthenticationMethod, ClientRegistry, Names};
+use crate::client::{Client, ClientAuthenticationMethod, ClientRegistry, Names, RateLimit};
 use crate::config;
 use crate::jose::KeySet;
 
@@ -42,6 +42,9 @@ impl Wiring<'_> {
             partners: names(&stated.partners),
             scopes: stated.scopes.clone(),
             subject_clients: names(&stated.subject_clients),
+            rate_limit: stated
+                .requests_per_second
+                .map(|requests| RateLimit::per_second(requests, self.clock.clone())),
         })
     }
 }

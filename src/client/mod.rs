@@ -2,8 +2,10 @@
 
 pub mod assertion;
 pub mod credentials;
+pub mod rate;
 pub mod registry;
 pub mod replay;
 
 pub use credentials::{Credentials, CredentialsError};
+pub use rate::RateLimit;
 pub use registry::{Client, ClientAuthenticationMethod, ClientError, ClientRegistry, Names};

@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::assertion::{self, AssertionError};
 use super::credentials::Credentials;
+use super::rate::RateLimit;
 use super::replay::ReplayMemory;
 use crate::clock::Clock;
 use crate::jose::{Algorithm, KeySet, UnverifiedToken};
@@ -25,6 +27,8 @@ pub struct Client {
     /// The clients whose subject tokens it may present: its own, unless configured. Without this check one client
     /// could use tokens that were issued to another (subject-token substitution).
     pub subject_clients: Names,
+    /// How often it may ask; `None`: as often as it likes.
+    pub rate_limit: Option<RateLimit>,
 }
 
 /// A client's method and what it is checked against.
@@ -43,6 +47,17 @@ pub enum ClientAuthenticationMethod {
         /// Accepted algorithms.
         algorithms: Vec<Algorithm>,
     },
+}
+
+impl Client {
+    /// Counts one request of this client. Only proven requests are counted: else anybody could use up a confidential
+    /// client's share.
+    ///
+    /// # Errors
+    /// How long it should wait.
+    pub fn admit(&self) -> Result<(), Duration> {
+        self.rate_limit.as_ref().map_or(Ok(()), RateLimit::admit)
+    }
 }
 
 /// A list of names, or all.
@@ -173,7 +188,14 @@ mod tests {
 
     fn client(id: &str, authentication: ClientAuthenticationMethod) -> Client {
         let own = Names::Only(HashSet::from([id.to_owned()]));
-        Client { id: id.to_owned(), authentication, partners: Names::All, scopes: None, subject_clients: own }
+        Client {
+            id: id.to_owned(),
+            authentication,
+            partners: Names::All,
+            scopes: None,
+            subject_clients: own,
+            rate_limit: None,
+        }
     }
 
     fn registry() -> (ClientRegistry, SigningKey, ManualClock) {

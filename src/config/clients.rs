@@ -1,6 +1,7 @@
 //! `[[clients]]`: who may call the broker, and for which partners.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use serde::Deserialize;
 
@@ -25,6 +26,8 @@ pub struct Client {
     /// The clients whose home tokens it may present. Default: itself only, so that a stolen token is of no use to
     /// another client (the confused deputy).
     pub subject_clients: Selection,
+    /// How often it may ask; `None`: as often as it likes.
+    pub requests_per_second: Option<NonZeroU32>,
 }
 
 /// Client authentication, inbound.
@@ -88,6 +91,7 @@ pub(super) struct ClientTable {
     #[serde(deserialize_with = "value::optional_scopes")]
     scopes: Option<ScopeSet>,
     subject_clients: Option<Vec<String>>,
+    requests_per_second: u32,
 }
 
 /// Resolves all clients; `partners` are the ids that have a file.
@@ -156,6 +160,7 @@ impl ClientTable {
             partners,
             scopes: self.scopes,
             subject_clients,
+            requests_per_second: NonZeroU32::new(self.requests_per_second),
         })
     }
 

@@ -36,6 +36,12 @@ pub enum ExchangeError {
     /// The caller is not who it says.
     #[error("client authentication failed: {0}")]
     Client(#[from] ClientError),
+    /// The client asks more often than it may.
+    #[error("too many requests from this client")]
+    TooManyRequests {
+        /// How long it should wait.
+        wait: Duration,
+    },
     /// The subject token is not acceptable, or cannot be judged now.
     #[error("subject token: {0}")]
     SubjectToken(#[from] SubjectTokenError),
@@ -75,7 +81,11 @@ impl ExchangeError {
     pub fn leg(&self) -> Leg {
         match self {
             Self::SubjectToken(SubjectTokenError::Home(_)) => Leg::Home,
-            Self::Client(_) | Self::SubjectToken(_) | Self::Target(_) | Self::Denied(_) => Leg::Broker,
+            Self::Client(_)
+            | Self::TooManyRequests { .. }
+            | Self::SubjectToken(_)
+            | Self::Target(_)
+            | Self::Denied(_) => Leg::Broker,
             Self::SecurityToken(SecurityTokenError::Signing | SecurityTokenError::SubjectClaim(_)) => {
                 Leg::Broker
             }
@@ -89,6 +99,7 @@ impl ExchangeError {
     /// Stable: the metric label, the log field, the heading in `docs/errors.md`.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::TooManyRequests { .. } => "client_too_many_requests",
             Self::Client(ClientError::Unknown) => "client_unknown",
             Self::Client(ClientError::Method) => "client_method",
             Self::Client(ClientError::Secret) => "client_secret",
@@ -112,7 +123,9 @@ impl ExchangeError {
     /// Who has to act.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Client(_) | Self::Target(_) | Self::Denied(_) => Fault::Caller,
+            Self::Client(_) | Self::TooManyRequests { .. } | Self::Target(_) | Self::Denied(_) => {
+                Fault::Caller
+            }
             Self::SubjectToken(SubjectTokenError::Home(error)) => idm_fault(error),
             Self::SubjectToken(_) | Self::SecurityToken(SecurityTokenError::SubjectRefused(_)) => {
                 Fault::Caller
@@ -130,6 +143,7 @@ impl ExchangeError {
     /// How long the identity server asked us to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
+            Self::TooManyRequests { wait } => Some(*wait),
             Self::SubjectToken(SubjectTokenError::Home(IdmError::Unavailable { retry_after, .. }))
             | Self::SecurityToken(SecurityTokenError::Idm(IdmError::Unavailable { retry_after, .. }))
             | Self::Grant(GrantError::Idm(IdmError::Unavailable { retry_after, .. })) => *retry_after,

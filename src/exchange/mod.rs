@@ -79,6 +79,7 @@ impl Exchange {
     ) -> Result<Granted, ExchangeError> {
         let deadline = Deadline::after(self.timeout, &self.clock);
         let client = self.clients.authenticate(credentials)?;
+        client.admit().map_err(|wait| ExchangeError::TooManyRequests { wait })?;
         let subject = deadline.home(self.subject_tokens.validate(&request.subject_token)).await??;
         policy::may_present(&client, &subject)?;
         let partner = self.partners.resolve(request.resource.as_deref(), request.audience.as_deref())?;

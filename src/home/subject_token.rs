@@ -141,11 +141,14 @@ impl SubjectTokens {
     /// Validates one token: signature, then claims. Whoever is let through here gets another user's access.
     pub async fn validate(&self, token: &Token) -> Result<Subject, SubjectTokenError> {
         let mode = self.introspector.as_ref().map(Introspector::mode);
-        let looks_opaque = token.expose().split('.').count() != 3;
-        if looks_opaque && let Some(introspector) = &self.introspector {
-            return introspector.introspect(token, |claims| self.judge_introspected(claims)).await;
-        }
-        let unverified = UnverifiedToken::parse(token.expose()).map_err(SubjectTokenError::Token)?;
+        let unverified = match (UnverifiedToken::parse(token.expose()), &self.introspector) {
+            (Ok(unverified), _) => unverified,
+            // Opaque, whatever it looks like.
+            (Err(JoseError::Malformed(_)), Some(introspector)) => {
+                return introspector.introspect(token, |claims| self.judge_introspected(claims)).await;
+            }
+            (Err(error), _) => return Err(SubjectTokenError::Token(error)),
+        };
         self.keys.verify(&unverified, &self.settings.algorithms).await.map_err(|error| match error {
             KeyError::Token(error) => SubjectTokenError::Token(error),
             KeyError::Unavailable(error) => SubjectTokenError::Home(error),

@@ -12,8 +12,8 @@ use crate::clock::Clock;
 use crate::http::{HttpClient, is_loopback_url};
 use crate::oauth::metadata::IdmMetadata;
 
-/// Metadata changes with releases, not with requests.
-const REFRESH_AFTER: Duration = Duration::from_secs(3600);
+/// Metadata changes with releases, not with requests; a repaired document should count soon all the same.
+const REFRESH_AFTER: Duration = Duration::from_secs(300);
 /// After a failure the next attempt waits this long, so that a dead server is not asked by every request.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 

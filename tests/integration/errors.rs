@@ -1,6 +1,7 @@
 //! The error table: every row, in every way it can arise, with everything that an answer must and must not have.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use mcx_token_broker::sandbox::Endpoint;
 use serde_json::json;
@@ -245,6 +246,40 @@ async fn what_policy_forbids_reaches_nobody() {
     }
     assert_eq!(federation.home.requests(Endpoint::Token), 0);
     assert_eq!(federation.partner.requests(Endpoint::Token), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_too_often_waits_and_others_do_not() {
+    const LIMITED: &str = r#"
+        [[clients]]
+        id = "mcptt_client"
+        authentication = "none"
+        partners = ["*"]
+        requests_per_second = 2
+        [[clients]]
+        id = "another"
+        authentication = "none"
+        partners = ["*"]
+    "#;
+    let federation = Setup::new().broker(LIMITED).start().await;
+    let token = federation.home_token("alice");
+    for _ in 0..2 {
+        assert_eq!(federation.exchange_token(&token, &[]).await.status, 200);
+    }
+    let row = Row {
+        status: 429,
+        error: "temporarily_unavailable",
+        leg: "broker",
+        code: "client_too_many_requests",
+    };
+
+    let refused = assert_refused(&federation, "the third", row, federation.exchange_token(&token, &[])).await;
+
+    assert_eq!(refused.headers["retry-after"], "1");
+    let others = federation.home_token_with("alice", json!({"client_id": "another"}));
+    assert_eq!(federation.exchange_token(&others, &[("client_id", "another")]).await.status, 200);
+    federation.hand.advance(Duration::from_millis(500));
+    assert_eq!(federation.exchange_token(&token, &[]).await.status, 200);
 }
 
 /// A partner that is configured and never called.
