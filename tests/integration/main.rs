@@ -8,6 +8,7 @@
 )]
 
 mod authgent;
+mod authgent_broker;
 mod cache;
 mod callers;
 mod cli;

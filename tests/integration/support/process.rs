@@ -92,7 +92,8 @@ fn read_lines(output: impl Read + Send + 'static, lines: mpsc::Sender<String>) {
     });
 }
 
-fn free_port() -> u16 {
+/// A loopback port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
     listener.local_addr().expect("a bound listener has an address").port()
 }
