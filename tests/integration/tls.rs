@@ -1,7 +1,6 @@
 //! TLS on every side: whom the broker believes, how it shows a certificate, and its own listener.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use mcx_token_broker::sandbox::{Client, Endpoint, Fault, SandboxTls};
 use mcx_token_broker::secret::Secret;
@@ -28,13 +27,14 @@ impl Ca {
         Self { issuer, directory: tempfile::tempdir().unwrap() }
     }
 
-    fn write(&self, name: &str, text: &str) -> PathBuf {
+    /// Writes a file and returns its path.
+    fn write(&self, name: &str, text: &str) -> String {
         let path = self.directory.path().join(name);
         std::fs::write(&path, text).unwrap();
-        path
+        path.display().to_string()
     }
 
-    fn file(&self) -> PathBuf {
+    fn file(&self) -> String {
         self.write("ca.pem", &self.issuer.pem())
     }
 
@@ -110,9 +110,10 @@ async fn unusable_certificate_files_are_named_at_configuration() {
             format!("[client]\nauthentication = \"tls_client_auth\"\ncertificate_file = {certificate:?}"),
         ),
     ] {
-        let setup = match keys.contains("tls_client_auth") {
-            true => Setup::new().partner_without_credentials(&keys),
-            false => Setup::new().partner(&keys),
+        let setup = if keys.contains("tls_client_auth") {
+            Setup::new().partner_without_credentials(&keys)
+        } else {
+            Setup::new().partner(&keys)
         };
         let problem = setup.try_start().await.err().unwrap_or_default();
         assert!(problem.contains(named), "{keys}: {problem:?}");
