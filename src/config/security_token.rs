@@ -137,7 +137,7 @@ impl SecurityTokenTable {
             None => otherwise.to_owned(),
         };
         let audience = fill("audience", &self.audience, resource);
-        let resource_parameter = fill("resource_parameter", &self.resource_parameter, resource);
+        let resource_parameter = fill("resource_parameter", &self.resource_parameter, &audience);
         let audience_parameter = fill("audience_parameter", &self.audience_parameter, &audience);
         let mut audiences = vec![audience.clone()];
         audiences.extend(self.accepted_audiences.iter().map(|text| fill("accepted_audiences", text, "")));

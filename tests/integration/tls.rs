@@ -49,7 +49,7 @@ impl Ca {
     fn issue_files(&self, name: &str) -> String {
         let (certificate, key) = self.issue(name);
         let files = (self.write("certificate.pem", &certificate), self.write("key.pem", &key));
-        format!("certificate_file = \"{}\"\nkey_file = \"{}\"", files.0.display(), files.1.display())
+        format!("certificate_file = \"{}\"\nkey_file = \"{}\"", files.0, files.1)
     }
 }
 

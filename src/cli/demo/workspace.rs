@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::random;
 
 const BROKER: &str = include_str!("../../../config/demo.toml");
-const PARTNER: &str = include_str!("../../../partners/county-fire.toml");
+const PARTNER: &str = include_str!("../../../config/demo-partners/county-fire.toml");
 /// What the partner file has where the partner's address belongs.
 const PARTNER_ADDRESS: &str = "http://127.0.0.1:8082";
 
@@ -21,7 +21,6 @@ impl Workspace {
         let directory = std::env::temp_dir().join(format!("mcx-token-broker-demo-{}", random::id()));
         DirBuilder::new().mode(0o700).create(&directory)?;
         let workspace = Self(directory);
-        fs::create_dir(workspace.path().join("config"))?;
         fs::write(workspace.broker_file(), BROKER)?;
         fs::create_dir(workspace.partners())?;
         let partner = PARTNER.replace(PARTNER_ADDRESS, partner_issuer);
@@ -30,11 +29,11 @@ impl Workspace {
     }
 
     pub(super) fn broker_file(&self) -> PathBuf {
-        self.path().join("config/demo.toml")
+        self.path().join("demo.toml")
     }
 
     pub(super) fn partners(&self) -> PathBuf {
-        self.path().join("partners")
+        self.path().join("demo-partners")
     }
 
     fn path(&self) -> &Path {
