@@ -15,7 +15,7 @@ pub enum Denied {
     #[error("this client may not use this partner")]
     Partner,
     /// A scope outside what the partner's definition or the client's registration allows.
-    #[error("the scope is not allowed for this client and partner: {0}")]
+    #[error("the scope is not allowed for this client and partner: {}", .0.summary())]
     Scope(ScopeSet),
     /// No scope was asked for, and the partner has no default.
     #[error("no scope was asked for and this partner has no default")]

@@ -9,6 +9,10 @@ use serde_json::Value;
 
 /// More scopes than any service defines: bounds what a hostile request or token makes us sort and compare.
 const MAX_SCOPES: usize = 128;
+/// Longer than any scope in the field, shorter than any signed token.
+const SHOWN_BYTES: usize = 100;
+/// How many scopes a text for people names.
+const SHOWN_SCOPES: usize = 8;
 
 /// A set of scope tokens. `Display` is the space-delimited form, in one fixed order, so that equal sets are equal text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +56,20 @@ impl ScopeSet {
         }
         self.0.insert(token.to_owned());
         if self.0.len() > MAX_SCOPES { Err(ScopeError::TooMany) } else { Ok(()) }
+    }
+
+    /// For logs and error texts: bounded, and a token that a client put into the wrong parameter, or a partner sent
+    /// back as a scope, is not repeated there.
+    pub fn summary(&self) -> String {
+        let shown = self.0.iter().take(SHOWN_SCOPES).map(|scope| match scope.len() {
+            0..=SHOWN_BYTES => scope.clone(),
+            length => format!("({length} characters)"),
+        });
+        let mut words: Vec<String> = shown.collect();
+        if let more @ 1.. = self.0.len().saturating_sub(SHOWN_SCOPES) {
+            words.push(format!("and {more} more"));
+        }
+        words.join(" ")
     }
 
     /// The scopes in their fixed order.
@@ -135,6 +153,16 @@ mod tests {
         let array = ScopeSet::from_json(&json!(["3gpp:mcptt:ptt_server", "openid"])).unwrap();
         assert_eq!(text, array);
         assert_eq!(text.to_string(), "3gpp:mcptt:ptt_server openid");
+    }
+
+    #[test]
+    fn a_text_for_people_repeats_no_token_and_has_an_end() {
+        let token = "x".repeat(800);
+        let scope: ScopeSet = format!("openid {token}").parse().unwrap();
+        assert_eq!(scope.summary(), "openid (800 characters)");
+        let many = (0..100).map(|number| format!("s{number:02}")).collect::<Vec<_>>().join(" ");
+        let many: ScopeSet = many.parse().unwrap();
+        assert_eq!(many.summary(), "s00 s01 s02 s03 s04 s05 s06 s07 and 92 more");
     }
 
     #[test]

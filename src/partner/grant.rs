@@ -64,7 +64,7 @@ pub enum ResponseFault {
     #[error("expires_in is zero or negative")]
     Expired,
     /// The partner granted what nobody asked for: more than policy allowed would reach the client.
-    #[error("the scope is wider than asked for: {0}")]
+    #[error("the scope is wider than asked for: {}", .0.summary())]
     ScopeWider(ScopeSet),
 }
 

@@ -28,6 +28,7 @@ mod partner_authentication;
 mod redis_faults;
 mod redis_server;
 mod samples;
+mod secrets;
 mod seeds;
 mod support;
 mod tls;

@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     process::{Child, Command, Stdio},
     sync::mpsc,
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -16,6 +16,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
+    readers: Vec<JoinHandle<Vec<String>>>,
 }
 
 impl Process {
@@ -24,6 +25,11 @@ impl Process {
     /// # Panics
     /// With what it printed when it ends or falls silent before, and with the way to install it when it is not there.
     pub(crate) fn start(command: &mut Command, ready: &str) -> Self {
+        Self::start_and_hear(command, ready).0
+    }
+
+    /// As [`Process::start`], with the line that said that it is ready.
+    pub(crate) fn start_and_hear(command: &mut Command, ready: &str) -> (Self, String) {
         Self::try_start(command, ready).unwrap_or_else(|problem| panic!("{problem}"))
     }
 
@@ -34,14 +40,14 @@ impl Process {
         for _ in 0..3 {
             let port = free_port();
             match Self::try_start(&mut command(port), ready) {
-                Ok(process) => return (process, port),
+                Ok((process, _)) => return (process, port),
                 Err(problem) => problems.push(problem),
             }
         }
         panic!("{}", problems.join("\n"))
     }
 
-    fn try_start(command: &mut Command, ready: &str) -> Result<Self, String> {
+    fn try_start(command: &mut Command, ready: &str) -> Result<(Self, String), String> {
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = child.map_err(|error| match error.kind() {
@@ -49,13 +55,15 @@ impl Process {
             _ => format!("{program} does not start: {error}"),
         })?;
         let (lines, printed) = mpsc::channel();
-        read_lines(child.stdout.take().expect("stdout is piped"), lines.clone());
-        read_lines(child.stderr.take().expect("stderr is piped"), lines);
-        let process = Self { child };
+        let readers = vec![
+            read_lines(child.stdout.take().expect("stdout is piped"), lines.clone()),
+            read_lines(child.stderr.take().expect("stderr is piped"), lines),
+        ];
+        let process = Self { child, readers };
         let mut said = Vec::new();
         loop {
             match printed.recv_timeout(SILENCE) {
-                Ok(line) if line.contains(ready) => return Ok(process),
+                Ok(line) if line.contains(ready) => return Ok((process, line)),
                 Ok(line) => said.push(line),
                 Err(_) => return Err(format!("{program} is not ready. It said:\n{}", said.join("\n"))),
             }
@@ -67,6 +75,14 @@ impl Process {
         let line = format!("kill -{name} {}", self.child.id());
         let status = Command::new("sh").args(["-c", &line]).status().expect("a shell");
         assert!(status.success(), "{line}");
+    }
+
+    /// Asks it to end, waits for that, and returns every line that it printed.
+    pub(crate) fn finish(mut self) -> Vec<String> {
+        self.signal("TERM");
+        self.child.wait().expect("it can be waited for");
+        let readers = std::mem::take(&mut self.readers);
+        readers.into_iter().flat_map(|reader| reader.join().expect("its output is read")).collect()
     }
 
     /// Kills it as a crash would: nothing is flushed, connections are reset.
@@ -84,12 +100,15 @@ impl Drop for Process {
 }
 
 /// Reads for as long as the child lives: one that nobody reads from blocks when the pipe is full.
-fn read_lines(output: impl Read + Send + 'static, lines: mpsc::Sender<String>) {
+fn read_lines(output: impl Read + Send + 'static, lines: mpsc::Sender<String>) -> JoinHandle<Vec<String>> {
     thread::spawn(move || {
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
-            let _ = lines.send(line);
-        }
-    });
+        let printed = BufReader::new(output).lines().map_while(Result::ok);
+        let keep = printed.inspect(|line| {
+            // Nobody listens any more once it is ready.
+            let _ = lines.send(line.clone());
+        });
+        keep.collect()
+    })
 }
 
 /// A loopback port that was free a moment ago.
