@@ -108,8 +108,11 @@ impl Authgent {
             ])
             .extend_pairs(resource.map(|resource| ("resource", resource)));
         let redirect = super::http().get(url).send().await.expect("authorization response");
-        let location = redirect.headers().get("location").expect("a redirect with the code");
-        let location = Url::parse(location.to_str().expect("a URL")).expect("a URL");
+        let location = redirect.headers().get("location").map(|url| url.to_str().expect("a URL").to_owned());
+        let status = redirect.status();
+        let body = redirect.text().await.unwrap_or_default();
+        let location = location.unwrap_or_else(|| panic!("no redirect with the code: {status} {body}"));
+        let location = Url::parse(&location).expect("a URL");
         let code = location.query_pairs().find(|(name, _)| name == "code").expect("a code").1.into_owned();
         let form = [
             ("grant_type", "authorization_code"),
