@@ -19,11 +19,6 @@ impl Wiring<'_> {
     pub(super) fn redis(&mut self) -> Option<RedisTier> {
         let cache = &self.configuration.cache;
         let redis = cache.redis.as_ref()?;
-        if cache.sealing_keys.is_empty() {
-            tracing::warn!(
-                "no cache.sealing_key_files: entries are sealed with a key of this process's own; other replicas, and this one after a restart, cannot read them"
-            );
-        }
         let keys: Vec<_> = cache.sealing_keys.iter().map(config::SealingKey::as_bytes).collect();
         let settings = RedisSettings {
             url: Secret::from(redis.url.as_str()),
