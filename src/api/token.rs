@@ -5,6 +5,7 @@ use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::error::TokenError;
 use super::{PublicApi, body};
@@ -22,21 +23,33 @@ const REQUEST_ID: &str = "x-request-id";
 
 /// Answers one token request.
 pub async fn post(request: HttpRequest, payload: Payload, api: Data<PublicApi>) -> HttpResponse {
+    // Boxed: it is by far the largest part, and would be copied into every future around it.
+    answer(&api, Box::pin(grant(&request, payload, &api))).await
+}
+
+/// Answers every other method.
+pub async fn other_method(api: Data<PublicApi>) -> HttpResponse {
+    answer(&api, std::future::ready(Err(TokenError::Method))).await
+}
+
+/// Whatever the outcome: under an id of its own, counted, told, rendered.
+async fn answer(api: &PublicApi, outcome: impl Future<Output = Result<Granted, TokenError>>) -> HttpResponse {
     let request_id = random::id();
-    // At the level of errors, so that every line has the id, whatever the operator's filter lets pass.
-    let span = tracing::error_span!("token", request_id);
+    // At the level of errors, so that every line has the id, whatever the operator's filter lets pass. The exchange
+    // adds client and partner as soon as they are known to be registered ones.
+    let span = tracing::error_span!("token", request_id, client = Empty, partner = Empty);
     let mut response = async {
         let started = api.clock.monotonic();
-        let outcome = grant(&request, payload, &api).await;
+        let outcome = outcome.await;
         let took = api.clock.monotonic().saturating_sub(started);
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         match outcome {
             Ok(granted) => {
-                report_success(&api, &granted, millis);
+                report_success(api, &granted, millis);
                 render(&granted)
             }
             Err(error) => {
-                report_failure(&api, &error, millis);
+                report_failure(api, &error, millis);
                 error.response()
             }
         }
@@ -51,12 +64,6 @@ pub async fn post(request: HttpRequest, payload: Payload, api: Data<PublicApi>) 
         response.headers_mut().insert(actix_web::http::header::HeaderName::from_static(REQUEST_ID), value);
     }
     response
-}
-
-/// Answers every other method.
-pub async fn other_method(api: Data<PublicApi>) -> HttpResponse {
-    report_failure(&api, &TokenError::Method, 0);
-    TokenError::Method.response()
 }
 
 async fn grant(request: &HttpRequest, payload: Payload, api: &PublicApi) -> Result<Granted, TokenError> {
@@ -116,7 +123,7 @@ fn report_success(api: &PublicApi, granted: &Granted, millis: u64) {
     match granted.tier {
         Some(Tier::Memory) => api.metrics.hit("memory"),
         Some(Tier::Redis) => api.metrics.hit("redis"),
-        None => tracing::info!(partner, millis, expires_in = granted.expires_in.as_secs(), "token obtained"),
+        None => tracing::info!(millis, expires_in = granted.expires_in.as_secs(), "token obtained"),
     }
 }
 

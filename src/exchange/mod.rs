@@ -79,10 +79,14 @@ impl Exchange {
     ) -> Result<Granted, ExchangeError> {
         let deadline = Deadline::after(self.timeout, &self.clock);
         let client = self.clients.authenticate(credentials)?;
+        // Into the span of the request: with many partners, a line that says only what failed helps nobody.
+        let span = tracing::Span::current();
+        span.record("client", client.id.as_str());
         client.admit().map_err(|wait| ExchangeError::TooManyRequests { wait })?;
         let subject = deadline.home(self.subject_tokens.validate(&request.subject_token)).await??;
         policy::may_present(&client, &subject)?;
         let partner = self.partners.resolve(request.resource.as_deref(), request.audience.as_deref())?;
+        span.record("partner", partner.id.as_str());
         let scope = policy::decide(&client, &partner, request.scope.as_ref())?;
         let chain = Chain {
             exchange: self,

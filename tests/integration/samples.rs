@@ -63,3 +63,33 @@ async fn the_samples_work_where_their_secrets_are() {
     assert_eq!(configuration.warnings, []);
     wires(&configuration);
 }
+
+/// The broker file and the five lines of a partner, as a reader of the README copies them.
+#[tokio::test]
+async fn what_the_readme_says_to_write_works() {
+    let readme = std::fs::read_to_string(shipped("README.md")).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    std::fs::create_dir(place.path().join("partners")).unwrap();
+    let mut written = Vec::new();
+    for block in readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
+        let name = if block.contains("[server]") { "broker.toml" } else { "partners/county-fire.toml" };
+        std::fs::write(place.path().join(name), block.replace(SECRETS, place.path().to_str().unwrap()))
+            .unwrap();
+        written.push(name);
+    }
+    written.sort_unstable();
+    assert_eq!(written, ["broker.toml", "partners/county-fire.toml"]);
+    for secret in ["home", "county-fire"] {
+        std::fs::write(place.path().join(secret), "a secret\n").unwrap();
+    }
+    let sources = Sources {
+        files: vec![place.path().join("broker.toml")],
+        partners: Some(place.path().join("partners")),
+        ..Sources::default()
+    };
+
+    let configuration = config::load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
+
+    assert_eq!(configuration.partners.len(), 1);
+    wires(&configuration);
+}

@@ -10,7 +10,7 @@ use mcx_token_broker::sandbox::{Client, Endpoint, Fault, Sandbox};
 use serde_json::{Value, json};
 
 use crate::support::broker::Answer;
-use crate::support::federation::{CLIENT, Federation, Setup};
+use crate::support::federation::{CLIENT, Federation, PARTNER, Setup};
 use crate::support::http;
 use crate::support::process::Process;
 use crate::support::redis::Redis;
@@ -211,10 +211,21 @@ async fn whatever_comes_of_an_exchange_nothing_leaks() {
     for line in &log {
         assert!(serde_json::from_str::<Value>(line).is_ok(), "not a JSON object on a line: {line}");
     }
+    assert_says_who_and_where(&log);
     for id in &scene.ids {
         assert!(text.contains(id), "no line about request {id}");
     }
     assert!(scene.ids.len() > 50 && text.contains("\"level\":\"TRACE\""), "the log was as chatty as it gets");
+}
+
+/// An operator who reads that a partner failed must also read which one, and who had asked.
+fn assert_says_who_and_where(log: &[String]) {
+    let lines = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let failed: Vec<Value> = lines.filter(|line| line["leg"] == "partner").collect();
+    assert!(failed.len() > 10, "partners failed");
+    for line in failed {
+        assert_eq!([&line["span"]["client"], &line["span"]["partner"]], [CLIENT, PARTNER], "{line}");
+    }
 }
 
 async fn successes(scene: &mut Scene) {
