@@ -122,7 +122,8 @@ impl RemoteKeys {
             }
             let failure = keys.fetch(now).await.err();
             if let Some(error) = &failure {
-                tracing::warn!(%error, "the home IdM's key set could not be fetched; the last good one is kept");
+                let kept = seen.is_some();
+                tracing::warn!(%error, kept, "the home IdM's key set could not be fetched");
             }
             *last = Some(Attempt { at: now, failure: failure.clone() });
             failure

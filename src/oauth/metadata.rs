@@ -19,9 +19,6 @@ pub struct IdmMetadata {
     /// RFC 7662.
     #[serde(default)]
     pub introspection_endpoint: Option<String>,
-    /// RFC 7009.
-    #[serde(default)]
-    pub revocation_endpoint: Option<String>,
     /// RFC 8705 §5: endpoints to be used with a client certificate.
     #[serde(default)]
     pub mtls_endpoint_aliases: Option<MtlsEndpointAliases>,
