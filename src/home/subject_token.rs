@@ -61,6 +61,8 @@ pub struct Subject {
     pub claim: String,
     /// The user.
     pub id: String,
+    /// The names of all claims that may name the user: the token can have more than the one that counts here.
+    pub identity_claims: Vec<String>,
     /// The client that the token was issued to.
     pub client_id: Option<String>,
     /// When the subject token ends.
@@ -228,6 +230,7 @@ fn judge_stated(
         issuer: settings.issuer.clone(),
         claim: claim.to_owned(),
         id: id.to_owned(),
+        identity_claims: settings.subject_claims.clone(),
         client_id: client_id.map(|(_, id)| id.to_owned()),
         expires_at,
         claims: claims.clone(),

@@ -19,6 +19,17 @@ pub enum SecurityTokenSource {
     Mint(MintPlan),
 }
 
+impl SecurityTokenSource {
+    /// The claims of the subject token that the broker itself puts into the security token.
+    pub fn subject_claims(&self) -> impl Iterator<Item = &String> {
+        let plan = match self {
+            Self::Exchange(_) => None,
+            Self::Mint(plan) => Some(plan),
+        };
+        plan.into_iter().flat_map(|plan| plan.subject_claim.iter().chain(&plan.copied_claims))
+    }
+}
+
 /// The parameters of the token exchange at the home IdM, and which answers are taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExchangePlan {

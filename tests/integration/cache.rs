@@ -102,6 +102,40 @@ fn keys_of(redis: &Redis) -> Vec<String> {
     redis.connection().keys("*").unwrap()
 }
 
+/// One account, signed in under one MCPTT id and then under another, at a partner that knows users by that id, or by a
+/// claim that is copied: each is somebody else there.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_account_under_two_mcx_ids_is_two_users() {
+    const MINT: &str = "[security_token]\nsource = \"mint\"";
+    for (partner, claim, one, other) in [
+        ("", "mcptt_id", json!("sip:chief@mcx.example"), json!("sip:driver@mcx.example")),
+        (MINT, "mcdata_id", json!("sip:chief@mcx.example"), json!("sip:driver@mcx.example")),
+        (
+            "[security_token]\nsource = \"mint\"\nmint.copied_claims = [\"rank\"]",
+            "rank",
+            json!({"grade": 1}),
+            json!({"grade": 9}),
+        ),
+        (
+            "[security_token]\nsource = \"mint\"\nmint.subject_claim = \"badge\"",
+            "badge",
+            json!("alice@mcx.example"),
+            json!("bob@mcx.example"),
+        ),
+    ] {
+        let federation = Setup::new().quick_keys().partner(partner).start().await;
+        let token_as = async |value: &serde_json::Value| {
+            let token = federation.home_token_with("alice", json!({ claim: value }));
+            let answer = federation.exchange_token(&token, &[]).await;
+            assert_eq!(answer.status, 200, "{claim}: {}", answer.text);
+            answer.text_of("access_token")
+        };
+        let first = token_as(&one).await;
+        assert_ne!(first, token_as(&other).await, "{claim}: another id's token");
+        assert_eq!(first, token_as(&one).await, "{claim}: kept for this id");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_is_one_users_at_one_client_for_one_partner_and_one_set_of_scopes() {
     for tiers in ALL {
