@@ -6,26 +6,42 @@ use std::sync::{Mutex, PoisonError};
 use crate::clock::Timestamp;
 use crate::secret::sha256;
 
-/// Assertions remembered at once. They leave when they expire, minutes later.
+/// Assertions of one client that are remembered at once. They leave when they expire, minutes later.
 const MAX_REMEMBERED: usize = 100_000;
 
-/// Remembers used assertions until they expire. When it is full of live ones, new ones are refused: forgetting one
-/// would let it be replayed.
+/// Remembers used assertions until they expire. When it is full of a client's live ones, new ones of that client are
+/// refused: forgetting one would let it be replayed. Each client has room of its own, so that one in a loop, or one that
+/// wants to, cannot lock out the others; clients come from configuration, so their number is bounded.
 #[derive(Debug, Default)]
-pub struct ReplayMemory(Mutex<HashMap<[u8; 32], Timestamp>>);
+pub struct ReplayMemory(Mutex<HashMap<String, Used>>);
+
+#[derive(Debug, Default)]
+struct Used {
+    until: HashMap<[u8; 32], Timestamp>,
+    /// When the first of them expires: looking through a full memory before that finds nothing to forget.
+    first_end: Option<Timestamp>,
+}
 
 impl ReplayMemory {
-    /// Marks `jti` of `client` as used until `expires_at`; false when it was used before or there is no room.
+    /// Marks `jti` of `client` as used until `expires_at`; false when it was used before or there is no room. `client`
+    /// has proved itself: a name that anybody can make up would take memory here.
     pub fn use_once(&self, client: &str, jti: &str, expires_at: Timestamp, now: Timestamp) -> bool {
-        let key = sha256(format!("{}:{client}{jti}", client.len()).as_bytes());
-        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.len() >= MAX_REMEMBERED {
-            used.retain(|_, until| *until > now);
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.entry(client.to_owned()).or_default().use_once(sha256(jti.as_bytes()), expires_at, now)
+    }
+}
+
+impl Used {
+    fn use_once(&mut self, jti: [u8; 32], expires_at: Timestamp, now: Timestamp) -> bool {
+        if self.until.len() >= MAX_REMEMBERED && self.first_end.is_none_or(|first| first <= now) {
+            self.until.retain(|_, until| *until > now);
+            self.first_end = self.until.values().min().copied();
         }
-        if used.len() >= MAX_REMEMBERED || used.get(&key).is_some_and(|until| *until > now) {
+        if self.until.len() >= MAX_REMEMBERED || self.until.get(&jti).is_some_and(|until| *until > now) {
             return false;
         }
-        used.insert(key, expires_at);
+        self.until.insert(jti, expires_at);
+        self.first_end = Some(self.first_end.map_or(expires_at, |first| first.min(expires_at)));
         true
     }
 }
@@ -42,5 +58,19 @@ mod tests {
         assert!(!memory.use_once("a", "1", at(100), at(99)));
         assert!(memory.use_once("a1", "", at(100), at(0)), "lengths keep client and jti apart");
         assert!(memory.use_once("a", "1", at(200), at(100)), "expired, so it could not be used anyway");
+    }
+
+    #[test]
+    fn a_client_that_fills_its_memory_locks_out_nobody_else() {
+        let memory = ReplayMemory::default();
+        let at = Timestamp::from_unix_seconds;
+        for number in 0..MAX_REMEMBERED {
+            assert!(memory.use_once("loop", &number.to_string(), at(100), at(0)));
+        }
+        assert!(!memory.use_once("loop", "more", at(100), at(99)), "no room, and none is forgotten");
+        assert!(!memory.use_once("loop", "0", at(100), at(99)), "still known");
+        assert!(memory.use_once("other", "0", at(100), at(99)), "has room of its own");
+        assert!(memory.use_once("loop", "more", at(200), at(100)), "room again");
+        assert!(!memory.use_once("loop", "more", at(200), at(199)));
     }
 }
