@@ -10,6 +10,7 @@ use crate::oauth::grant::GrantType;
 use crate::oauth::grant_type;
 use crate::oauth::refusal::Refusal;
 use crate::oauth::scope::ScopeSet;
+use crate::oauth::security_token::LegScope;
 use crate::oauth::token_response::{ExpiresIn, TokenResponse};
 use crate::secret::Token;
 
@@ -133,7 +134,16 @@ impl Partner {
         }
     }
 
-    /// B.7.5. Missing `scope` means "as asked" (RFC 6749 §5.1).
+    /// What the request said. A fixed `scope` is not what policy granted to this client: taken for it, a client that
+    /// may have one scope would get a token for all of them.
+    fn requested(&self, asked: &ScopeSet) -> ScopeSet {
+        match &self.grant.scope {
+            LegScope::Fixed(scope) => scope.clone(),
+            LegScope::Granted | LegScope::Omit => asked.clone(),
+        }
+    }
+
+    /// B.7.5. Missing `scope` means "as requested" (RFC 6749 §5.1).
     fn accept(
         &self,
         response: TokenResponse,
@@ -153,15 +163,14 @@ impl Partner {
             ExpiresIn::Missing => self.grant.assumed_lifetime,
         };
         let granted = match response.scope {
-            None => asked.clone(),
-            Some(granted) => {
-                let wider = granted.difference(asked).difference(&self.grant.tolerated_scopes);
-                if !wider.is_empty() {
-                    return Err(ResponseFault::ScopeWider(wider));
-                }
-                granted.intersection(asked)
-            }
+            None => self.requested(asked),
+            Some(granted) => granted,
         };
+        let wider = granted.difference(asked).difference(&self.grant.tolerated_scopes);
+        if !wider.is_empty() {
+            return Err(ResponseFault::ScopeWider(wider));
+        }
+        let granted = granted.intersection(asked);
         Ok(PartnerToken {
             access_token: response.access_token,
             expires_at: now.plus(lifetime.min(self.grant.max_lifetime)),

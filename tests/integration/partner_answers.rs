@@ -140,6 +140,25 @@ async fn odd_scopes() {
     }
 }
 
+/// RFC 6749 §5.1: an answer without `scope` grants what was requested, and that is what the partner file says always, not
+/// what policy granted to this client.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fixed_scope_that_is_granted_in_silence_is_not_the_clients() {
+    let fixed = format!("[grant]\nscope = [\"openid\", \"{GROUP_MANAGEMENT}\"]");
+    let federation = Setup::new().partner(&fixed).start().await;
+    assert_answer_refused(&federation, remove("scope"), RESPONSE).await;
+
+    federation.hand.advance(Duration::from_secs(100_000));
+    let both = [("scope", "openid 3gpp:mc:ptt_group_management_service")];
+    let answer = federation.exchange(&both).await;
+    assert_eq!(answer.status, 200, "who may have both gets both: {}", answer.text);
+
+    let tolerated = format!("{fixed}\ntolerated_scopes = [\"openid\"]");
+    let federation = Setup::new().partner(&tolerated).start().await;
+    let answer = ask(&federation, remove("scope")).await;
+    assert_eq!(answer.text_of("scope"), GROUP_MANAGEMENT, "{}", answer.text);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scope_that_the_partner_file_tolerates_is_dropped() {
     let federation = Setup::new().partner("[grant]\ntolerated_scopes = [\"profile\"]").start().await;
