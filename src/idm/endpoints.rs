@@ -35,12 +35,19 @@ pub struct EndpointSettings {
 }
 
 /// The endpoints of one server. Discovery happens when first needed, is shared by all who wait for it, and a server
-/// that is down keeps what was known.
+/// that is down keeps what was known, at no cost: nobody waits for a refresh while there is something to go on with.
 #[derive(Debug)]
 pub struct Endpoints {
     settings: EndpointSettings,
+    discovered: Arc<Discovered>,
+}
+
+#[derive(Debug)]
+struct Discovered {
+    issuer: String,
     clock: Clock,
     known: ArcSwapOption<Known>,
+    /// When the last attempt failed, and why. Held while one is under way.
     refreshing: Mutex<Option<(Duration, IdmError)>>,
 }
 
@@ -53,7 +60,9 @@ struct Known {
 impl Endpoints {
     /// Nothing is called yet.
     pub fn new(settings: EndpointSettings, clock: Clock) -> Self {
-        Self { settings, clock, known: ArcSwapOption::empty(), refreshing: Mutex::new(None) }
+        let (known, refreshing) = (ArcSwapOption::empty(), Mutex::new(None));
+        let issuer = settings.issuer.clone();
+        Self { settings, discovered: Arc::new(Discovered { issuer, clock, known, refreshing }) }
     }
 
     /// The issuer.
@@ -96,7 +105,7 @@ impl Endpoints {
         if let Some(stated) = stated {
             return Ok(stated.to_owned());
         }
-        let known = self.known(http).await?;
+        let known = self.known(http, |metadata| discovered(metadata).is_some()).await?;
         let endpoint = discovered(&known.metadata)
             .ok_or(IdmError::Endpoints("discovery names no such endpoint; state it in the file"))?;
         // A partner's metadata must not make us call services of our own machine (server-side request forgery).
@@ -108,40 +117,60 @@ impl Endpoints {
         Ok(endpoint.clone())
     }
 
-    async fn known(&self, http: &HttpClient) -> Result<Arc<Known>, IdmError> {
+    /// The metadata, at most a few minutes old; older as long as it is `enough` to go on with.
+    async fn known(
+        &self,
+        http: &HttpClient,
+        enough: impl Fn(&IdmMetadata) -> bool,
+    ) -> Result<Arc<Known>, IdmError> {
         if !self.settings.discovery {
             return Err(IdmError::Endpoints("discovery is off and the endpoint is not stated"));
         }
-        if let Some(known) = self.fresh() {
+        if let Some(known) = self.discovered.fresh() {
             return Ok(known);
         }
-        // One caller asks; the others wait for its result, or go on with what was known.
-        let mut last_failure = match (self.known.load_full(), self.refreshing.try_lock()) {
-            (_, Ok(guard)) => guard,
-            (Some(known), Err(_)) => return Ok(known),
-            (None, Err(_)) => self.refreshing.lock().await,
-        };
+        let known = self.discovered.known.load_full().filter(|known| enough(&known.metadata));
+        // Somebody holds the lock: a refresh is under way.
+        if let Some(known) = &known
+            && self.discovered.refreshing.try_lock().is_err()
+        {
+            return Ok(Arc::clone(known));
+        }
+        let (discovered, http) = (Arc::clone(&self.discovered), http.clone());
+        // A task of its own: a caller that hangs up, or whose deadline passes, must not abort what others wait for, or
+        // leave its failure unremembered, so that a server that never answers is asked by every request.
+        let refreshed = tokio::spawn(async move { discovered.refresh(&http).await });
+        match known {
+            Some(known) => Ok(known),
+            None => refreshed.await.unwrap_or(Err(IdmError::NoAnswer)),
+        }
+    }
+}
+
+impl Discovered {
+    /// One caller asks; the others wait for its result.
+    async fn refresh(&self, http: &HttpClient) -> Result<Arc<Known>, IdmError> {
+        let mut last_failure = self.refreshing.lock().await;
         if let Some(known) = self.fresh() {
             return Ok(known);
         }
         let now = self.clock.monotonic();
-        let failure = match last_failure.as_ref() {
-            Some((at, error)) if now < *at + RETRY_AFTER => error.clone(),
-            _ => match discover(http, &self.settings.issuer).await {
-                Ok(metadata) => {
-                    let known = Arc::new(Known { metadata, at: now });
-                    self.known.store(Some(Arc::clone(&known)));
-                    *last_failure = None;
-                    return Ok(known);
-                }
-                Err(error) => {
-                    tracing::warn!(issuer = %self.settings.issuer, %error, "discovery failed");
-                    *last_failure = Some((now, error.clone()));
-                    error
-                }
-            },
-        };
-        self.known.load_full().ok_or(failure)
+        if let Some((_, error)) = last_failure.as_ref().filter(|(at, _)| now < *at + RETRY_AFTER) {
+            return Err(error.clone());
+        }
+        match discover(http, &self.issuer).await {
+            Ok(metadata) => {
+                let known = Arc::new(Known { metadata, at: now });
+                self.known.store(Some(Arc::clone(&known)));
+                *last_failure = None;
+                Ok(known)
+            }
+            Err(error) => {
+                tracing::warn!(issuer = %self.issuer, %error, "discovery failed");
+                *last_failure = Some((now, error.clone()));
+                Err(error)
+            }
+        }
     }
 
     fn fresh(&self) -> Option<Arc<Known>> {

@@ -241,6 +241,9 @@ async fn whatever_the_endpoint_answers_the_last_good_keys_stay() {
         assert_eq!(federation.exchange(&[]).await.status, 200, "{name}: known keys");
         federation.hand.advance(INTERVAL);
         assert_eq!(federation.exchange(&[]).await.status, 200, "{name}: known keys, an interval later");
+        // Waits for the refresh that this began in the background: else the next fault may meet its outcome.
+        federation.exchange_token(&forged(&federation, Some(name)), &[]).await;
+        federation.hand.advance(COOLDOWN);
     }
     federation.home.clear(Endpoint::Jwks);
     federation.hand.advance(COOLDOWN);

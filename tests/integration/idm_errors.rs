@@ -163,6 +163,27 @@ async fn discovery_in_trouble_passes_and_one_that_is_wrong_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn discovery_that_never_answers_is_asked_once_and_delays_nobody_who_knows_the_endpoints() {
+    let setup = || Setup::new().broker("[server]\nrequest_timeout = \"700ms\"");
+    let federation = setup().start().await;
+    federation.partner.fault(Endpoint::Discovery, Fault::Hold);
+    let row = Row::outage("partner", "partner_deadline");
+    for case in ["first", "second"] {
+        assert_refused(&federation, case, row, federation.exchange(&[])).await;
+    }
+    assert_eq!(federation.partner.requests(Endpoint::Discovery), 1, "callers that gave up leave one attempt");
+
+    let federation = setup().start().await;
+    assert_eq!(federation.exchange(&[]).await.status, 200);
+    federation.partner.fault(Endpoint::Discovery, Fault::Hold);
+    federation.hand.advance(Duration::from_secs(4000));
+    for user in ["alice", "bob"] {
+        let answer = federation.exchange_token(&federation.home_token(user), &[]).await;
+        assert_eq!(answer.status, 200, "{user}: {}", answer.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_too_slow_is_cut_off_and_the_partner_is_not_called_late() {
     let setup = Setup::new().broker("[server]\nrequest_timeout = \"700ms\"");
     let federation = setup.start().await;
