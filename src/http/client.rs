@@ -1,6 +1,7 @@
 //! One HTTP client per peer: own trust roots, own connections, own limits.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -213,9 +214,27 @@ fn roots(ca_pem: Option<&[u8]>) -> Result<Vec<Certificate>, SettingsError> {
     }
 }
 
-/// Whether `url` is plain HTTP or HTTPS to this machine itself, where nobody listens in between.
-pub fn is_loopback_url(url: &str) -> bool {
-    Url::parse(url).is_ok_and(|url| is_loopback(&url))
+/// Whether `url` may lead to this machine or to what only its own link reaches (the metadata service of a cloud), in
+/// whatever spelling: `0.0.0.0`, `[::ffff:127.0.0.1]` and `localhost.` are loopback to the system. For refusing what a
+/// stranger names; [`HttpClient`] lets plain HTTP go to far fewer. A host name that resolves to such an address passes.
+pub fn leads_to_this_machine(url: &str) -> bool {
+    let local =
+        |address: Ipv4Addr| address.is_loopback() || address.is_unspecified() || address.is_link_local();
+    let Ok(url) = Url::parse(url) else { return false };
+    match url.host() {
+        Some(Host::Ipv4(address)) => local(address),
+        Some(Host::Ipv6(address)) => {
+            address.is_loopback()
+                || address.is_unspecified()
+                || address.is_unicast_link_local()
+                || address.to_ipv4_mapped().is_some_and(local)
+        }
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        None => false,
+    }
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -248,6 +267,35 @@ mod tests {
         ] {
             assert_eq!(client.admissible(url), Err(HttpError::Url), "{url}");
         }
+    }
+
+    #[test]
+    fn this_machine_is_known_in_every_spelling() {
+        for host in [
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f.1",
+            "0",
+            "0.0.0.0",
+            "169.254.169.254",
+            "[::1]",
+            "[::]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:0.0.0.0]",
+            "[::ffff:169.254.169.254]",
+            "[fe80::1]",
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+            "idm.localhost",
+        ] {
+            assert!(leads_to_this_machine(&format!("https://{host}:8443/token")), "{host}");
+        }
+        for host in ["idm.example", "10.0.0.1", "[2001:db8::1]", "[::ffff:192.0.2.1]", "localhost.example"] {
+            assert!(!leads_to_this_machine(&format!("https://{host}/token")), "{host}");
+        }
+        assert!(!leads_to_this_machine("IdMS.server.com:9031"), "the seeds' issuer is no URL");
     }
 
     #[test]

@@ -2,4 +2,4 @@
 
 pub mod client;
 
-pub use client::{Answer, HttpClient, HttpError, HttpSettings, SettingsError, is_loopback_url};
+pub use client::{Answer, HttpClient, HttpError, HttpSettings, SettingsError, leads_to_this_machine};

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::IdmError;
 use crate::clock::Clock;
-use crate::http::{HttpClient, is_loopback_url};
+use crate::http::{HttpClient, leads_to_this_machine};
 use crate::oauth::metadata::IdmMetadata;
 
 /// Metadata changes with releases, not with requests; a repaired document should count soon all the same.
@@ -109,7 +109,7 @@ impl Endpoints {
         let endpoint = discovered(&known.metadata)
             .ok_or(IdmError::Endpoints("discovery names no such endpoint; state it in the file"))?;
         // A partner's metadata must not make us call services of our own machine (server-side request forgery).
-        if is_loopback_url(endpoint) && !is_loopback_url(&self.settings.issuer) {
+        if leads_to_this_machine(endpoint) && !leads_to_this_machine(&self.settings.issuer) {
             return Err(IdmError::Endpoints(
                 "discovery names an endpoint on this machine; state it in the file if meant",
             ));
@@ -238,5 +238,36 @@ mod tests {
             ]
         );
         assert!(well_known("IdMS.server.com:9031").is_empty(), "the seeds' issuer is no URL");
+    }
+
+    /// What discovery finds when `issuer` names `token_endpoint`.
+    async fn named(issuer: &str, token_endpoint: &str) -> Result<String, IdmError> {
+        let (clock, _hand) = Clock::manual(crate::clock::Timestamp::from_unix_seconds(0));
+        let settings =
+            EndpointSettings { issuer: issuer.to_owned(), discovery: true, ..EndpointSettings::default() };
+        let endpoints = Endpoints::new(settings, clock);
+        let token_endpoint = Some(token_endpoint.to_owned());
+        let metadata = IdmMetadata { issuer: issuer.to_owned(), token_endpoint, ..IdmMetadata::default() };
+        endpoints.discovered.known.store(Some(Arc::new(Known { metadata, at: Duration::ZERO })));
+        let http = HttpClient::new(&crate::http::HttpSettings::default()).unwrap();
+        endpoints.token_endpoint(&http).await
+    }
+
+    #[tokio::test]
+    async fn a_partner_cannot_point_us_at_our_own_machine() {
+        for endpoint in [
+            "https://127.0.0.1:9090/metrics",
+            "https://0.0.0.0:9090/metrics",
+            "https://[::]:9090/metrics",
+            "https://[::ffff:127.0.0.1]:9090/metrics",
+            "https://localhost.:9090/metrics",
+            "https://169.254.169.254/latest",
+        ] {
+            let found = named("https://idm.example", endpoint).await;
+            assert!(matches!(found, Err(IdmError::Endpoints(_))), "{endpoint}: {found:?}");
+            assert_eq!(named("http://127.0.0.1:8081", endpoint).await.as_deref(), Ok(endpoint));
+        }
+        let elsewhere = "https://tokens.example/token";
+        assert_eq!(named("https://idm.example", elsewhere).await.as_deref(), Ok(elsewhere));
     }
 }
