@@ -28,7 +28,7 @@ impl Chain<'_> {
         let (security_token, _) = self.security_token().await?;
         let asked_at = self.exchange.clock.now();
         let grant = self.partner.redeem(&security_token, &self.client.id, self.scope, asked_at);
-        let token = self.observed(Leg::Partner, self.deadline.partner(grant)).await?;
+        let token = self.observed(Leg::Partner, grant).await?;
         Ok(CachedToken {
             access_token: token.access_token,
             scope: token.scope.to_string(),
@@ -49,21 +49,21 @@ impl Chain<'_> {
             scope: &scope,
         };
         let obtain = self.exchange.security_tokens.obtain(&self.partner.security_token, wanted);
-        let token = self.observed(Leg::Home, self.deadline.home(obtain)).await?;
+        let token = self.observed(Leg::Home, obtain).await?;
         let now = self.exchange.clock.now();
         let expires_at = self.partner.inspect(&token, now)?;
         Ok((token, now.until(expires_at)))
     }
 
-    /// Waits for one leg and measures it.
+    /// Waits for one leg, no longer than the deadline, and measures it.
     async fn observed<T, E: Into<ExchangeError>>(
         &self,
         leg: Leg,
-        work: impl Future<Output = Result<Result<T, E>, ExchangeError>>,
+        work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, ExchangeError> {
         let clock = &self.exchange.clock;
         let started = clock.monotonic();
-        let outcome = work.await.and_then(|result| result.map_err(Into::into));
+        let outcome = self.deadline.wait(leg, work).await;
         let code = outcome.as_ref().err().map_or("ok", ExchangeError::code);
         let took = clock.monotonic().saturating_sub(started);
         self.exchange.metrics.leg(leg.as_str(), &self.partner.id, code, took);

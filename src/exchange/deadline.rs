@@ -18,18 +18,19 @@ impl Deadline {
         Self { at: clock.monotonic() + timeout, clock: clock.clone() }
     }
 
-    /// Waits for work at the home IdM, no longer than the deadline.
-    pub async fn home<T>(&self, work: impl Future<Output = T>) -> Result<T, ExchangeError> {
-        self.wait(Leg::Home, work).await
-    }
-
-    /// Waits for work at the partner IdM, no longer than the deadline.
-    pub async fn partner<T>(&self, work: impl Future<Output = T>) -> Result<T, ExchangeError> {
-        self.wait(Leg::Partner, work).await
-    }
-
-    async fn wait<T>(&self, leg: Leg, work: impl Future<Output = T>) -> Result<T, ExchangeError> {
+    /// Waits for work on `leg`, no longer than the deadline.
+    ///
+    /// # Errors
+    /// That of the work, or [`ExchangeError::Deadline`].
+    pub async fn wait<T, E: Into<ExchangeError>>(
+        &self,
+        leg: Leg,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, ExchangeError> {
         let left = self.at.saturating_sub(self.clock.monotonic());
-        tokio::time::timeout(left, work).await.map_err(|_| ExchangeError::Deadline(leg))
+        match tokio::time::timeout(left, work).await {
+            Ok(outcome) => outcome.map_err(Into::into),
+            Err(_) => Err(ExchangeError::Deadline(leg)),
+        }
     }
 }

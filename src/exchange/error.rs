@@ -45,7 +45,7 @@ pub enum ExchangeError {
     /// The subject token is not acceptable, or cannot be judged now.
     #[error("subject token: {0}")]
     SubjectToken(#[from] SubjectTokenError),
-    /// No such partner.
+    /// The request does not name one partner.
     #[error("{0}")]
     Target(#[from] TargetError),
     /// Not allowed.
@@ -140,7 +140,7 @@ impl ExchangeError {
         }
     }
 
-    /// How long the identity server asked us to wait.
+    /// How long the client should wait, where the identity server or the client's own rate limit says so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooManyRequests { wait } => Some(*wait),

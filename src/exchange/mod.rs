@@ -55,7 +55,7 @@ pub struct Granted {
     pub partner: Arc<Partner>,
     /// What the client gets.
     pub token: GrantedToken,
-    /// Seconds that are left.
+    /// What is left of its life.
     pub expires_in: Duration,
     /// Where it came from; `None`: just obtained.
     pub tier: Option<Tier>,
@@ -83,7 +83,7 @@ impl Exchange {
         let span = tracing::Span::current();
         span.record("client", client.id.as_str());
         client.admit().map_err(|wait| ExchangeError::TooManyRequests { wait })?;
-        let subject = deadline.home(self.subject_tokens.validate(&request.subject_token)).await??;
+        let subject = deadline.wait(Leg::Home, self.subject_tokens.validate(&request.subject_token)).await?;
         policy::may_present(&client, &subject)?;
         let partner = self.partners.resolve(request.resource.as_deref(), request.audience.as_deref())?;
         span.record("partner", partner.id.as_str());
@@ -94,7 +94,7 @@ impl Exchange {
             client: &client,
             subject: &subject,
             partner: &partner,
-            scope: &scope,
+            scope,
             deadline: &deadline,
         };
         if request.requested == RequestedToken::SecurityToken {
@@ -102,7 +102,7 @@ impl Exchange {
             let (token, expires_in) = chain.security_token().await?;
             return Ok(Granted { partner, token: GrantedToken::Security(token), expires_in, tier: None });
         }
-        let key = cache_key::of(&subject, &client.id, &partner, &scope, request.requested);
+        let key = cache_key::of(&subject, &client.id, &partner, scope, request.requested);
         let (token, tier) = match self.cache.get(&key).await {
             Some((token, tier)) => (token, Some(tier)),
             None => {

@@ -34,7 +34,11 @@ pub fn may_present(client: &Client, subject: &Subject) -> Result<(), Denied> {
 }
 
 /// The scopes that are asked of the partner: what the client wants, or the partner's default.
-pub fn decide(client: &Client, partner: &Partner, asked: Option<&ScopeSet>) -> Result<ScopeSet, Denied> {
+pub fn decide<'a>(
+    client: &Client,
+    partner: &'a Partner,
+    asked: Option<&'a ScopeSet>,
+) -> Result<&'a ScopeSet, Denied> {
     if !client.partners.contain(&partner.id) {
         return Err(Denied::Partner);
     }
@@ -48,5 +52,5 @@ pub fn decide(client: &Client, partner: &Partner, asked: Option<&ScopeSet>) -> R
     {
         beyond = wanted.difference(limit);
     }
-    if beyond.is_empty() { Ok(wanted.clone()) } else { Err(Denied::Scope(beyond)) }
+    if beyond.is_empty() { Ok(wanted) } else { Err(Denied::Scope(beyond)) }
 }
