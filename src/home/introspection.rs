@@ -40,7 +40,7 @@ struct Remembered {
 }
 
 impl Introspector {
-    /// `remember_for`: seconds; a revoked token is accepted that much longer.
+    /// `remember_for`: a revoked token is accepted that much longer.
     pub fn new(idm: Arc<Idm>, mode: IntrospectionMode, remember_for: Duration, clock: Clock) -> Self {
         Self { idm, mode, remember_for, remembered: Cache::new(MAX_REMEMBERED), clock }
     }
@@ -54,7 +54,7 @@ impl Introspector {
     pub async fn introspect(
         &self,
         token: &Token,
-        judge: impl Fn(&Claims) -> Result<Subject, SubjectTokenError>,
+        judge: impl Fn(&Arc<Claims>) -> Result<Subject, SubjectTokenError>,
     ) -> Result<Subject, SubjectTokenError> {
         let digest = token.digest();
         let now = self.clock.monotonic();

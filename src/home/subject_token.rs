@@ -1,5 +1,6 @@
 //! The subject token: a home access token (TS 33.180 B.2.2, RFC 9068), validated before anything is done for its bearer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -65,10 +66,8 @@ pub struct Subject {
     pub identity_claims: Vec<String>,
     /// The client that the token was issued to.
     pub client_id: Option<String>,
-    /// When the subject token ends.
-    pub expires_at: Option<Timestamp>,
     /// The verified claims.
-    pub claims: Claims,
+    pub claims: Arc<Claims>,
 }
 
 /// Why a subject token is not accepted. The texts name claims, never values.
@@ -156,7 +155,8 @@ impl SubjectTokens {
             KeyError::Unavailable(error) => SubjectTokenError::Home(error),
         })?;
         check_type(unverified.header().typ.as_deref(), &self.settings.types)?;
-        let subject = judge(unverified.unverified_claims(), &self.settings, self.clock.now())?;
+        let claims = Arc::new(unverified.into_unverified_claims());
+        let subject = judge(&claims, &self.settings, self.clock.now())?;
         if mode == Some(IntrospectionMode::Always)
             && let Some(introspector) = &self.introspector
         {
@@ -167,9 +167,8 @@ impl SubjectTokens {
 
     /// An introspection response is the home IdM's own word, given over TLS: what it leaves out (RFC 7662 §2.2 makes
     /// everything but `active` optional) is not held against the token, what it states is.
-    fn judge_introspected(&self, claims: &Claims) -> Result<Subject, SubjectTokenError> {
-        let relaxed = SubjectTokenSettings { required_claims: Vec::new(), ..self.settings.clone() };
-        judge_stated(claims, &relaxed, self.clock.now()).map_err(|error| match error {
+    fn judge_introspected(&self, claims: &Arc<Claims>) -> Result<Subject, SubjectTokenError> {
+        judge_stated(claims, &self.settings, self.clock.now()).map_err(|error| match error {
             SubjectTokenError::Claim(error) => introspection::nonsense(error),
             other => other,
         })
@@ -184,31 +183,32 @@ fn check_type(typ: Option<&str>, accepted: &[String]) -> Result<(), SubjectToken
 }
 
 /// Judges the claims of a token whose signature is right.
-pub(crate) fn judge(
-    claims: &Claims,
+fn judge(
+    claims: &Arc<Claims>,
     settings: &SubjectTokenSettings,
     now: Timestamp,
 ) -> Result<Subject, SubjectTokenError> {
     if claims.get("exp").is_none() {
         return Err(SubjectTokenError::Missing("exp".to_owned()));
     }
-    judge_stated(claims, settings, now)
-}
-
-fn judge_stated(
-    claims: &Claims,
-    settings: &SubjectTokenSettings,
-    now: Timestamp,
-) -> Result<Subject, SubjectTokenError> {
-    let client_id = first_text(claims, &settings.client_id_claims)?;
+    let names_client = first_text(claims, &settings.client_id_claims)?.is_some();
     for required in &settings.required_claims {
-        let present =
-            if required == "client_id" { client_id.is_some() } else { claims.get(required).is_some() };
+        let present = if required == "client_id" { names_client } else { claims.get(required).is_some() };
         if !present {
             return Err(SubjectTokenError::Missing(required.clone()));
         }
     }
-    let expires_at = check_times(claims, settings, now)?;
+    judge_stated(claims, settings, now)
+}
+
+/// Judges what the claims state, whatever they leave out.
+fn judge_stated(
+    claims: &Arc<Claims>,
+    settings: &SubjectTokenSettings,
+    now: Timestamp,
+) -> Result<Subject, SubjectTokenError> {
+    let client_id = first_text(claims, &settings.client_id_claims)?;
+    check_times(claims, settings, now)?;
     if claims.text("iss")?.is_some_and(|issuer| issuer != settings.issuer) {
         return Err(SubjectTokenError::Issuer);
     }
@@ -232,8 +232,7 @@ fn judge_stated(
         id: id.to_owned(),
         identity_claims: settings.subject_claims.clone(),
         client_id: client_id.map(|(_, id)| id.to_owned()),
-        expires_at,
-        claims: claims.clone(),
+        claims: Arc::clone(claims),
     })
 }
 
@@ -258,9 +257,8 @@ fn check_times(
     claims: &Claims,
     settings: &SubjectTokenSettings,
     now: Timestamp,
-) -> Result<Option<Timestamp>, SubjectTokenError> {
-    let expires_at = claims.numeric_date("exp")?;
-    if let Some(exp) = expires_at {
+) -> Result<(), SubjectTokenError> {
+    if let Some(exp) = claims.numeric_date("exp")? {
         if now >= exp.plus(settings.leeway) {
             return Err(SubjectTokenError::Expired);
         }
@@ -273,7 +271,7 @@ fn check_times(
             return Err(SubjectTokenError::NotYetValid);
         }
     }
-    Ok(expires_at)
+    Ok(())
 }
 
 fn first_text<'c>(claims: &'c Claims, names: &'c [String]) -> Result<Option<(&'c str, &'c str)>, ClaimError> {

@@ -60,6 +60,11 @@ impl UnverifiedToken {
     pub fn unverified_claims(&self) -> &Claims {
         &self.claims
     }
+
+    /// The claims alone, for whoever has verified the signature and needs no more of the token.
+    pub fn into_unverified_claims(self) -> Claims {
+        self.claims
+    }
 }
 
 impl Header {
