@@ -13,7 +13,6 @@ use crate::exchange::error::Fault;
 use crate::exchange::policy::Denied;
 use crate::exchange::request::RequestError;
 use crate::exchange::{ExchangeError, Leg};
-use crate::home::SecurityTokenError;
 use crate::oauth::error::{ErrorBody, OAuthErrorCode};
 use crate::oauth::form::FormError;
 use crate::partner::{GrantError, TargetError};
@@ -97,18 +96,16 @@ impl TokenError {
         match self {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, Code::InvalidRequest),
             Self::Request(RequestError::UnsupportedGrantType) => bad_request(Code::UnsupportedGrantType),
-            Self::Credentials(CredentialsError::Missing | CredentialsError::Header)
-            | Self::Exchange(ExchangeError::Client(_)) => (StatusCode::UNAUTHORIZED, Code::InvalidClient),
+            Self::Credentials(CredentialsError::Missing | CredentialsError::Header) => {
+                (StatusCode::UNAUTHORIZED, Code::InvalidClient)
+            }
             Self::Body(_) | Self::Form(_) | Self::Credentials(_) | Self::Request(_) => {
                 bad_request(Code::InvalidRequest)
             }
-            Self::Exchange(ExchangeError::TooManyRequests { .. }) => {
-                (StatusCode::TOO_MANY_REQUESTS, Code::TemporarilyUnavailable)
-            }
-            Self::Exchange(error) => match (error.fault(), error) {
-                (Fault::Outage, _) => (StatusCode::SERVICE_UNAVAILABLE, Code::TemporarilyUnavailable),
-                (Fault::Operator, _) => (StatusCode::BAD_GATEWAY, Code::ServerError),
-                (Fault::Caller, error) => bad_request(caller_error(error)),
+            Self::Exchange(error) => match error.fault() {
+                Fault::Outage => (StatusCode::SERVICE_UNAVAILABLE, Code::TemporarilyUnavailable),
+                Fault::Operator => (StatusCode::BAD_GATEWAY, Code::ServerError),
+                Fault::Caller => caller_error(error),
             },
         }
     }
@@ -155,27 +152,22 @@ impl TokenError {
 }
 
 /// Faults of the caller, by what the caller can do about them.
-fn caller_error(error: &ExchangeError) -> OAuthErrorCode {
-    match error {
-        ExchangeError::Client(_) => OAuthErrorCode::InvalidClient,
-        ExchangeError::TooManyRequests { .. } => OAuthErrorCode::TemporarilyUnavailable,
+fn caller_error(error: &ExchangeError) -> (StatusCode, OAuthErrorCode) {
+    let code = match error {
+        ExchangeError::Client(_) => return (StatusCode::UNAUTHORIZED, OAuthErrorCode::InvalidClient),
+        ExchangeError::TooManyRequests { .. } => {
+            return (StatusCode::TOO_MANY_REQUESTS, OAuthErrorCode::TemporarilyUnavailable);
+        }
         ExchangeError::Target(TargetError::Missing | TargetError::Conflict) => OAuthErrorCode::InvalidRequest,
         ExchangeError::Target(TargetError::Unknown) => OAuthErrorCode::InvalidTarget,
+        ExchangeError::Denied(Denied::OtherClientsToken) => OAuthErrorCode::InvalidRequest,
         ExchangeError::Denied(Denied::Partner) => OAuthErrorCode::UnauthorizedClient,
         ExchangeError::Denied(Denied::Scope(_) | Denied::NoScope) => OAuthErrorCode::InvalidScope,
         ExchangeError::Grant(GrantError::ScopeRefused(_)) => OAuthErrorCode::InvalidScope,
         ExchangeError::Grant(_) => OAuthErrorCode::InvalidTarget,
-        ExchangeError::SubjectToken(_)
-        | ExchangeError::Denied(Denied::OtherClientsToken)
-        | ExchangeError::SecurityToken(
-            SecurityTokenError::SubjectRefused(_)
-            | SecurityTokenError::Idm(_)
-            | SecurityTokenError::IssuedTokenType
-            | SecurityTokenError::TokenType
-            | SecurityTokenError::SubjectClaim(_)
-            | SecurityTokenError::Signing,
-        )
-        | ExchangeError::Deadline(_)
-        | ExchangeError::ShortLived => OAuthErrorCode::InvalidRequest,
-    }
+        ExchangeError::SubjectToken(_) | ExchangeError::SecurityToken(_) => OAuthErrorCode::InvalidRequest,
+        // Never the caller's fault.
+        ExchangeError::Deadline(_) | ExchangeError::ShortLived => OAuthErrorCode::ServerError,
+    };
+    (StatusCode::BAD_REQUEST, code)
 }

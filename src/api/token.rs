@@ -9,7 +9,6 @@ use tracing::field::Empty;
 
 use super::error::TokenError;
 use super::{PublicApi, body};
-use crate::cache::Tier;
 use crate::client::Credentials;
 use crate::exchange::error::Fault;
 use crate::exchange::{ExchangeRequest, Granted, GrantedToken, RequestedToken};
@@ -121,8 +120,7 @@ fn report_success(api: &PublicApi, granted: &Granted, millis: u64) {
     let partner = granted.partner.id.as_str();
     api.metrics.request("ok", partner);
     match granted.tier {
-        Some(Tier::Memory) => api.metrics.hit("memory"),
-        Some(Tier::Redis) => api.metrics.hit("redis"),
+        Some(tier) => api.metrics.hit(tier.as_str()),
         None => tracing::info!(millis, expires_in = granted.expires_in.as_secs(), "token obtained"),
     }
 }

@@ -38,6 +38,16 @@ pub enum Tier {
     Redis,
 }
 
+impl Tier {
+    /// The metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Redis => "redis",
+        }
+    }
+}
+
 /// The two tiers.
 #[derive(Debug)]
 pub struct TokenCache {
