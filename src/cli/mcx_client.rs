@@ -1,13 +1,11 @@
 //! An MCX client (TS 33.180 Annex B) as far as the commands need one: the token requests of B.4.2.4 and RFC 8693.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::http::{Answer, HttpClient, HttpError};
-use crate::idm::{EndpointSettings, Endpoints, IdmError};
+use crate::idm::{EndpointSettings, Endpoints, IdmError, SecretEncoding, basic};
 use crate::oauth::{form, grant_type, token_type};
 use crate::secret::{Secret, Token};
 
@@ -114,7 +112,7 @@ impl McxClient {
         url: &str,
         mut parameters: Vec<(&str, &str)>,
     ) -> Result<TokenAnswer, ClientError> {
-        let authorization = self.secret.as_ref().map(|secret| basic(&self.id, secret));
+        let authorization = self.secret.as_ref().map(|secret| basic(&self.id, secret, SecretEncoding::Form));
         if authorization.is_none() {
             parameters.push(("client_id", &self.id));
         }
@@ -123,12 +121,6 @@ impl McxClient {
         let answer = answer.map_err(|error| ClientError::Http(url.to_owned(), error))?;
         TokenAnswer::read(url, &answer)
     }
-}
-
-/// RFC 6749 §2.3.1: both form-urlencoded, then base64.
-fn basic(id: &str, secret: &Secret) -> Secret {
-    let pair = format!("{}:{}", form::encode_value(id), form::encode_value(secret.expose()));
-    Secret::from(format!("Basic {}", STANDARD.encode(pair)))
 }
 
 /// The endpoints of one server, asked for once.
@@ -203,11 +195,5 @@ mod tests {
             let error = answer(status, body).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains(expected), "{body}: {error}");
         }
-    }
-
-    #[test]
-    fn id_and_secret_are_encoded_before_they_are_joined() {
-        let header = basic("a:b", &Secret::from("p w"));
-        assert_eq!(header.expose(), format!("Basic {}", STANDARD.encode("a%3Ab:p+w")));
     }
 }

@@ -104,12 +104,16 @@ impl ClientRegistration {
                     AssertionAudience::TokenEndpoint => token_endpoint,
                     AssertionAudience::Value(value) => value,
                 };
-                let claims = json!({
-                    "iss": self.id, "sub": self.id, "aud": audience, "jti": random::id(),
-                    "iat": now.unix_seconds(), "exp": now.plus(*lifetime).unix_seconds(),
-                });
+                let claims = [
+                    ("iss", json!(self.id)),
+                    ("sub", json!(self.id)),
+                    ("aud", json!(audience)),
+                    ("jti", json!(random::id())),
+                    ("iat", json!(now.unix_seconds())),
+                    ("exp", json!(now.plus(*lifetime).unix_seconds())),
+                ];
+                let claims = claims.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
                 let header = SigningHeader { typ: typ.as_deref(), kid: true };
-                let claims = claims.as_object().cloned().unwrap_or_default();
                 let assertion = key.sign(&header, &claims).map_err(|_| IdmError::Signing)?;
                 parameters.set("client_assertion_type", grant_type::CLIENT_ASSERTION_JWT_BEARER);
                 parameters.set("client_assertion", assertion.expose());
@@ -119,7 +123,8 @@ impl ClientRegistration {
     }
 }
 
-fn basic(id: &str, secret: &Secret, encoding: SecretEncoding) -> Secret {
+/// The value of an `Authorization` header of the Basic scheme (RFC 6749 §2.3.1).
+pub fn basic(id: &str, secret: &Secret, encoding: SecretEncoding) -> Secret {
     let pair = match encoding {
         SecretEncoding::Raw => format!("{id}:{}", secret.expose()),
         SecretEncoding::Form => format!("{}:{}", form::encode_value(id), form::encode_value(secret.expose())),

@@ -7,7 +7,7 @@ pub mod error;
 pub mod token_endpoint;
 
 pub use client_authentication::{
-    AssertionAudience, ClientAuthentication, ClientRegistration, SecretEncoding,
+    AssertionAudience, ClientAuthentication, ClientRegistration, SecretEncoding, basic,
 };
 pub use endpoints::{EndpointSettings, Endpoints};
 pub use error::IdmError;

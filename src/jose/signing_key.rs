@@ -123,9 +123,10 @@ impl SigningKey {
         if header.kid {
             members.insert("kid".to_owned(), json!(self.kid));
         }
+        let claims = serde_json::to_vec(claims).map_err(|_| JoseError::Key("the claims are not JSON"))?;
         let mut token = URL_SAFE_NO_PAD.encode(Value::Object(members).to_string());
         token.push('.');
-        token.push_str(&URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims).unwrap_or_default()));
+        token.push_str(&URL_SAFE_NO_PAD.encode(claims));
         let signature = self.signer.sign(token.as_bytes()).map_err(|_| JoseError::Key("signing failed"))?;
         token.push('.');
         token.push_str(&URL_SAFE_NO_PAD.encode(signature));
