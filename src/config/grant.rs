@@ -13,6 +13,7 @@ use crate::oauth::grant::{Grant, GrantType};
 use crate::oauth::refusal::RefusalPattern;
 use crate::oauth::scope::ScopeSet;
 use crate::oauth::security_token::LegScope;
+use crate::oauth::token_type;
 
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
@@ -90,8 +91,8 @@ impl GrantTable {
                 .map(|(name, text)| (name.clone(), fill(&format!("grant.parameters.{name}"), text)))
                 .filter(|(_, text)| !text.is_empty())
                 .collect(),
-            subject_token_type: value::token_type(stated(&self.subject_token_type).unwrap_or("jwt")),
-            requested_token_type: stated(&self.requested_token_type).map(value::token_type),
+            subject_token_type: token_type::in_full(stated(&self.subject_token_type).unwrap_or("jwt")),
+            requested_token_type: stated(&self.requested_token_type).map(token_type::in_full),
             audience: stated(&self.audience).map(|text| fill("grant.audience", text)),
             resource: stated(&self.resource).map(|text| fill("grant.resource", text)),
             assumed_lifetime: self.assumed_lifetime,

@@ -9,7 +9,6 @@ use serde::{Deserialize, Deserializer};
 
 use crate::oauth::scope::ScopeSet;
 use crate::oauth::security_token::LegScope;
-use crate::oauth::token_type;
 
 /// Longest duration that any key takes: what is added to a clock must not overflow it.
 const LONGEST: Duration = Duration::from_secs(20 * 366 * 24 * 3600);
@@ -103,18 +102,6 @@ impl Visitor<'_> for Text {
 
     fn visit_str<E>(self, text: &str) -> Result<String, E> {
         Ok(text.to_owned())
-    }
-}
-
-/// The full token type identifier of a short name; everything else stays what it is.
-pub(super) fn token_type(name: &str) -> String {
-    match name {
-        "access_token" => token_type::ACCESS_TOKEN.into(),
-        "jwt" => token_type::JWT.into(),
-        "id_token" => token_type::ID_TOKEN.into(),
-        "id-jag" => token_type::ID_JAG.into(),
-        "refresh_token" | "saml1" | "saml2" => format!("urn:ietf:params:oauth:token-type:{name}"),
-        _ => name.to_owned(),
     }
 }
 
