@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::file::{NamedFile, TextFile};
 use super::findings::Findings;
-use super::registration::check_algorithm;
+use super::registration::{Method, check_algorithms, secret_of};
 use super::value::{self, ALGORITHMS, texts};
 use crate::oauth::scope::ScopeSet;
 use crate::secret::Secret;
@@ -65,17 +65,6 @@ impl Selection {
             Self::Only(names) => names.contains(name),
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Method {
-    None,
-    #[default]
-    ClientSecretBasic,
-    ClientSecretPost,
-    PrivateKeyJwt,
-    TlsClientAuth,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -166,27 +155,12 @@ impl ClientTable {
 
     fn authentication(&self, findings: &mut Findings<'_>, at: &str) -> Option<CallerAuthentication> {
         let method_key = format!("{at}.authentication");
-        let secret_key = format!("{at}.secret");
         let method = self.authentication.or_else(|| {
             let remedy = "write none, client_secret_basic, client_secret_post or private_key_jwt";
             findings.fault(&method_key, "is missing", remedy);
             None
         })?;
-        let states_secret = self.secret.is_some() || self.secret_file.is_some();
-        let uses_secret = matches!(method, Method::ClientSecretBasic | Method::ClientSecretPost);
-        findings.demand(
-            states_secret || !uses_secret,
-            &secret_key,
-            "is missing, and the authentication method needs it",
-            "state secret_file, or another authentication",
-        );
-        findings.demand(
-            !states_secret || uses_secret,
-            &secret_key,
-            "is stated, but the authentication method does not use it",
-            "remove it, or state authentication = \"client_secret_basic\"",
-        );
-        let secret = findings.secret(&secret_key, self.secret.as_ref(), self.secret_file.as_ref());
+        let secret = secret_of(findings, at, method, self.secret.as_ref(), self.secret_file.as_ref());
         match method {
             Method::None => Some(CallerAuthentication::None),
             Method::ClientSecretBasic => secret.map(CallerAuthentication::ClientSecretBasic),
@@ -205,9 +179,7 @@ impl ClientTable {
                     "name a file with the client's public key set (RFC 7517)",
                 );
                 let algorithms = self.algorithms.clone().unwrap_or_else(|| texts(&ALGORITHMS));
-                for (number, algorithm) in algorithms.iter().enumerate() {
-                    check_algorithm(findings, &format!("{at}.algorithms[{number}]"), algorithm);
-                }
+                check_algorithms(findings, &format!("{at}.algorithms"), &algorithms);
                 let jwks = findings.text_file(&jwks_key, self.jwks_file.as_ref())?;
                 Some(CallerAuthentication::PrivateKeyJwt { jwks, algorithms })
             }

@@ -159,10 +159,10 @@ impl<'t> Findings<'t> {
     }
 }
 
-/// Whether a URL stays on this machine.
+/// Whether a URL stays on this machine, by the same names as `http::is_loopback_url`: what is accepted here is called.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,

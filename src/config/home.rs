@@ -8,7 +8,7 @@ use super::connection::{Connection, ConnectionTable};
 use super::file::{NamedFile, TextFile};
 use super::findings::Findings;
 use super::placeholder::Placeholders;
-use super::registration::{Registration, RegistrationTable, check_algorithm};
+use super::registration::{Registration, RegistrationTable, check_algorithms};
 use super::value::{self, ALGORITHMS, texts};
 
 /// Longest leeway (B.2.1): more lets a token live on that its issuer has ended.
@@ -288,9 +288,7 @@ impl HomeTable {
             "is empty: no token could be verified",
             "list at least one, or remove the key",
         );
-        for (number, algorithm) in self.algorithms.iter().enumerate() {
-            check_algorithm(findings, &format!("home.algorithms[{number}]"), algorithm);
-        }
+        check_algorithms(findings, "home.algorithms", &self.algorithms);
         for (key, claims) in
             [("home.subject_claims", &self.subject_claims), ("home.client_id_claims", &self.client_id_claims)]
         {

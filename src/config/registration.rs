@@ -89,6 +89,7 @@ pub enum CredentialsEncoding {
     Raw,
 }
 
+/// `authentication`, inbound and outbound: the names of RFC 8414's `token_endpoint_auth_methods_supported`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Method {
@@ -171,25 +172,7 @@ impl RegistrationTable {
 
     /// `None` when something that the method needs is missing, which is then reported.
     fn authentication(&self, findings: &mut Findings<'_>, at: &str, signs: bool) -> Option<Authentication> {
-        let uses_secret = matches!(self.authentication, Method::ClientSecretBasic | Method::ClientSecretPost);
         let uses_key = matches!(self.authentication, Method::PrivateKeyJwt | Method::TlsClientAuth);
-        let states_secret = self.secret.is_some() || self.secret_file.is_some();
-        let secret_key = format!("{at}.secret");
-        if uses_secret {
-            findings.demand(
-                states_secret,
-                &secret_key,
-                "is missing, and the authentication method needs it",
-                "state secret_file, or another authentication",
-            );
-        } else {
-            findings.demand(
-                !states_secret,
-                &secret_key,
-                "is stated, but the authentication method does not use it",
-                "remove it, or state authentication = \"client_secret_basic\"",
-            );
-        }
         if self.key_file.is_some() && !uses_key {
             let remedy = "remove it, or state authentication = \"private_key_jwt\"";
             findings.warn(
@@ -198,8 +181,9 @@ impl RegistrationTable {
                 remedy,
             );
         }
-        let secret = findings.secret(&secret_key, self.secret.as_ref(), self.secret_file.as_ref());
-        match self.authentication {
+        let method = self.authentication;
+        let secret = secret_of(findings, at, method, self.secret.as_ref(), self.secret_file.as_ref());
+        match method {
             Method::None => Some(Authentication::None),
             Method::ClientSecretBasic => Some(Authentication::ClientSecretBasic {
                 secret: secret?,
@@ -259,6 +243,39 @@ impl RegistrationTable {
             typ: value::stated(&self.assertion_typ).map(str::to_owned),
             lifetime: self.assertion_lifetime,
         })
+    }
+}
+
+/// The secret of a client that authenticates by `method`. One that is missing, or stated for nothing, is reported.
+pub(super) fn secret_of(
+    findings: &mut Findings<'_>,
+    at: &str,
+    method: Method,
+    inline: Option<&Secret>,
+    named: Option<&NamedFile>,
+) -> Option<Secret> {
+    let key = format!("{at}.secret");
+    let is_stated = inline.is_some() || named.is_some();
+    let is_used = matches!(method, Method::ClientSecretBasic | Method::ClientSecretPost);
+    findings.demand(
+        is_stated || !is_used,
+        &key,
+        "is missing, and the authentication method needs it",
+        "state secret_file, or another authentication",
+    );
+    findings.demand(
+        !is_stated || is_used,
+        &key,
+        "is stated, but the authentication method does not use it",
+        "remove it, or state authentication = \"client_secret_basic\"",
+    );
+    findings.secret(&key, inline, named)
+}
+
+/// [`check_algorithm`] for each of a list.
+pub(super) fn check_algorithms(findings: &mut Findings<'_>, key: &str, algorithms: &[String]) {
+    for (number, algorithm) in algorithms.iter().enumerate() {
+        check_algorithm(findings, &format!("{key}[{number}]"), algorithm);
     }
 }
 

@@ -10,10 +10,11 @@ use super::home::TokenProfile;
 use super::mint::MintTable;
 use super::partner::PartnerDefaults;
 use super::placeholder::Placeholders;
-use super::registration::check_algorithm;
+use super::registration::check_algorithms;
 use super::value::{self, stated, texts};
 use crate::oauth::refusal::RefusalPattern;
 use crate::oauth::security_token::{Demands, ExchangePlan, HomeGrant, LegScope, SecurityTokenSource};
+use crate::oauth::token_type;
 
 /// Parameters that the broker sets itself: fixed ones must not stand in for them.
 const OWN_PARAMETERS: [&str; 13] = [
@@ -178,15 +179,15 @@ impl SecurityTokenTable {
                     resource: self.send.contains(&Target::Resource).then_some(resource_parameter),
                     audience: self.send.contains(&Target::Audience).then_some(audience_parameter),
                     scope: self.scope,
-                    subject_token_type: value::token_type(
+                    subject_token_type: token_type::in_full(
                         stated(&self.subject_token_type).unwrap_or(by_profile),
                     ),
-                    requested_token_type: stated(&self.requested_token_type).map(value::token_type),
+                    requested_token_type: stated(&self.requested_token_type).map(token_type::in_full),
                     parameters,
                     issued_token_types: self
                         .issued_token_types
                         .iter()
-                        .map(|name| value::token_type(name))
+                        .map(|name| token_type::in_full(name))
                         .collect(),
                     token_types: self.token_types,
                     subject_refusals: RefusalPattern::parse_all(&self.subject_refusals),
@@ -205,9 +206,7 @@ impl SecurityTokenTable {
 
     fn check(&self, findings: &mut Findings<'_>) {
         check_parameters(findings, "security_token.parameters", &self.parameters);
-        for (number, algorithm) in self.algorithms.iter().enumerate() {
-            check_algorithm(findings, &format!("security_token.algorithms[{number}]"), algorithm);
-        }
+        check_algorithms(findings, "security_token.algorithms", &self.algorithms);
         for (key, list) in [
             ("security_token.accepted_audiences", &self.accepted_audiences),
             ("security_token.issued_token_types", &self.issued_token_types),

@@ -10,8 +10,13 @@ use super::findings::Findings;
 use super::value;
 
 /// Paths of the public listener that the token endpoint must not hide.
-const TAKEN: [&str; 4] =
-    ["/revoke", "/backchannel-logout", "/jwks", "/.well-known/oauth-authorization-server"];
+const TAKEN: [&str; 5] = [
+    "/revoke",
+    "/backchannel-logout",
+    "/jwks",
+    "/.well-known/jwks.json",
+    "/.well-known/oauth-authorization-server",
+];
 
 /// The public listener.
 #[derive(Debug, Clone)]
