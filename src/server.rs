@@ -152,27 +152,14 @@ impl ServerTls {
 impl Running {
     /// Stops taking requests, finishes what is in flight within the grace time, and returns.
     pub async fn stop(self) -> Result<(), ServerError> {
+        tracing::info!("stopping: finishing requests in flight");
         self.readiness.set(false);
         for handle in &self.handles {
             handle.stop(true).await;
         }
         for task in self.tasks {
-            task.await.unwrap_or(Ok(())).map_err(ServerError::Run)?;
+            task.await.unwrap_or_else(|panic| Err(panic.into())).map_err(ServerError::Run)?;
         }
-        Ok(())
-    }
-
-    /// Serves until SIGTERM or SIGINT, then stops gracefully.
-    pub async fn serve_until_signal(self) -> Result<(), ServerError> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate()).map_err(ServerError::Run)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServerError::Run)?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping: finishing requests in flight");
-        self.stop().await?;
         tracing::info!("stopped");
         Ok(())
     }

@@ -14,7 +14,6 @@ mod private_file;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
-#[cfg(feature = "sandbox")]
 mod signal;
 mod sources;
 mod token;

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::sources::{ConfigurationOptions, ListenOptions};
-use super::{EXIT_CONFIGURATION, output};
+use super::{EXIT_CONFIGURATION, output, signal};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{self, Problem};
@@ -41,7 +41,9 @@ impl Serve {
             Ok(app) => app,
             Err(problems) => return Ok(unusable(problems)),
         };
-        app.start().map_err(explained)?.serve_until_signal().await?;
+        let running = app.start().map_err(explained)?;
+        signal::interrupted().await?;
+        running.stop().await?;
         Ok(ExitCode::SUCCESS)
     }
 }

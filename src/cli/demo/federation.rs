@@ -81,13 +81,6 @@ impl Federation {
         self.partner.stop().await;
         Ok(())
     }
-
-    pub(super) async fn serve_until_signal(self) -> anyhow::Result<()> {
-        self.broker.serve_until_signal().await?;
-        self.home.stop().await;
-        self.partner.stop().await;
-        Ok(())
-    }
 }
 
 /// The broker's issuer names its port, so a free port is chosen before it is bound, and another one when some process

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::output;
+use super::{output, signal};
 use crate::clock::Clock;
 use crate::telemetry::logs;
 
@@ -63,7 +63,8 @@ impl Demo {
             let lines = curl::lines(&federation, tokens, &clock);
             if self.json { output::complain(&lines) } else { output::line(&lines)? }
         }
-        federation.serve_until_signal().await?;
+        signal::interrupted().await?;
+        federation.stop().await?;
         Ok(report.exit_code())
     }
 }
