@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::api::{AdminApi, PublicApi, Readiness};
 use crate::cache::TokenCache;
 use crate::clock::Clock;
-use crate::config::{Configuration, Problem};
+use crate::config::{Configuration, KeyFile, Problem};
 use crate::exchange::Exchange;
 use crate::home::{HomeKeys, RemoteKeys, SecurityTokens};
 use crate::jose::{Algorithm, SigningKey, publish};
@@ -133,19 +133,27 @@ impl Wiring<'_> {
                 }
             };
         }
-        stated
-            .iter()
-            .enumerate()
-            .filter_map(|(number, stated)| {
-                let algorithm = stated.algorithm.as_deref().and_then(|text| text.parse().ok());
-                SigningKey::parse(&stated.key.content, algorithm, stated.kid.clone())
-                    .map_err(|error| {
-                        let key = format!("signing.keys[{number}].key_file");
-                        self.problem(&stated.key.path, &key, error, "make one with `keys generate`");
-                    })
-                    .ok()
+        let keys = stated.iter().enumerate().filter_map(|(number, stated)| {
+            let at = format!("signing.keys[{number}]");
+            self.signing_key(&stated.key, stated.algorithm.as_deref(), stated.kid.clone(), &at)
+        });
+        keys.collect()
+    }
+
+    /// The private key in a file that the table `at` names.
+    fn signing_key(
+        &mut self,
+        file: &KeyFile,
+        algorithm: Option<&str>,
+        kid: Option<String>,
+        at: &str,
+    ) -> Option<SigningKey> {
+        let algorithm = algorithm.and_then(|name| name.parse().ok());
+        SigningKey::parse(&file.content, algorithm, kid)
+            .map_err(|error| {
+                self.problem(&file.path, &format!("{at}.key_file"), error, "make one with `keys generate`");
             })
-            .collect()
+            .ok()
     }
 }
 

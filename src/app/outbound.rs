@@ -54,13 +54,7 @@ impl Wiring<'_> {
         let Some(file) = &assertion.key else {
             return self.signing.first().cloned();
         };
-        let algorithm = assertion.algorithm.as_deref().and_then(|text| text.parse().ok());
-        SigningKey::parse(&file.content, algorithm, assertion.key_id.clone())
-            .map_err(|error| {
-                let key = format!("{at}.key_file");
-                self.problem(&file.path, &key, error, "make one with `keys generate`");
-            })
-            .ok()
+        self.signing_key(file, assertion.algorithm.as_deref(), assertion.key_id.clone(), at)
     }
 
     pub(super) fn http(
