@@ -16,9 +16,9 @@ const VERSION: u8 = 1;
 const KEY_ID_LEN: usize = 8;
 const HEADER_LEN: usize = 1 + KEY_ID_LEN + NONCE_LEN;
 
-/// A key that the cipher does not take.
+/// No key, or one that the cipher does not take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a sealing key is not usable")]
+#[error("there is no sealing key, or one that is not usable")]
 pub struct SealingError;
 
 /// The keys: the first seals, all open, so that a key is replaced without losing what the old one sealed.
@@ -27,11 +27,10 @@ pub struct SealingKeys(Vec<(KeyId, LessSafeKey)>);
 type KeyId = [u8; KEY_ID_LEN];
 
 impl SealingKeys {
-    /// The sealing one first. Without any, one is made for this process: other replicas
-    /// cannot open what it seals, and nothing survives a restart.
+    /// The sealing one first.
     pub fn new(keys: &[&[u8; 32]]) -> Result<Self, SealingError> {
         if keys.is_empty() {
-            return Ok(Self(vec![key(&random::bytes::<32>())?]));
+            return Err(SealingError);
         }
         keys.iter().map(|bytes| key(bytes)).collect::<Result<_, _>>().map(Self)
     }
@@ -87,11 +86,11 @@ mod tests {
 
     #[test]
     fn a_sealed_value_opens_in_its_place_only() {
-        let keys = SealingKeys::new(&[]).unwrap();
+        let keys = SealingKeys::new(&[&[1; 32]]).unwrap();
         let sealed = keys.seal(&PLACE, b"token").unwrap();
         assert_eq!(keys.open(&PLACE, &sealed).unwrap().as_slice(), b"token");
         assert!(keys.open(&ELSEWHERE, &sealed).is_none(), "moved");
-        assert!(SealingKeys::new(&[]).unwrap().open(&PLACE, &sealed).is_none(), "a stranger's key");
+        assert!(SealingKeys::new(&[&[2; 32]]).unwrap().open(&PLACE, &sealed).is_none(), "a stranger's key");
         for length in 0..sealed.len() {
             assert!(keys.open(&PLACE, &sealed[..length]).is_none(), "truncated to {length}");
         }

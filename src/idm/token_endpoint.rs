@@ -63,11 +63,6 @@ impl Idm {
         Self { endpoints, registration, http, clock }
     }
 
-    /// Where its endpoints are.
-    pub fn endpoints(&self) -> &Endpoints {
-        &self.endpoints
-    }
-
     /// Asks its token endpoint once. `client_id`: sent instead of our own id, where the partner knows the MCX client itself (B.7.4).
     pub async fn request_token(
         &self,
