@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use crate::clock::Timestamp;
 use crate::secret::sha256;
 
-/// Assertions of one client that are remembered at once. They leave when they expire, minutes later.
+/// Assertions of one client that are remembered at once. Those that have expired, an hour later at most, leave when room
+/// is needed.
 const MAX_REMEMBERED: usize = 100_000;
 
 /// Remembers used assertions until they expire. When it is full of a client's live ones, new ones of that client are

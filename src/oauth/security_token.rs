@@ -137,7 +137,7 @@ pub struct Demands {
     pub audiences: Vec<String>,
     /// Whether `aud` must be that one value and nothing else.
     pub single_audience: bool,
-    /// `exp` at most this far ahead; `None`: any.
+    /// `exp` at most this long after `iat`, or after now where there is no `iat`; `None`: any.
     pub max_lifetime: Option<Duration>,
     /// `iat` at most this far back; `None`: any.
     pub max_age: Option<Duration>,
