@@ -104,17 +104,22 @@ impl Exchange {
         }
         let key = cache_key::of(&subject, &client.id, &partner, scope, request.requested);
         let (token, tier) = match self.cache.get(&key).await {
-            Some((token, tier)) => (token, Some(tier)),
-            None => {
+            Some((token, tier)) if self.life_of(&token) >= LEAST_LIFETIME => (token, Some(tier)),
+            _ => {
                 let token = Arc::new(chain.access_token().await?);
                 self.cache.put(&key, Arc::clone(&token)).await;
                 (token, None)
             }
         };
-        let expires_in = self.clock.now().until(token.expires_at);
+        let expires_in = self.life_of(&token);
         if expires_in < LEAST_LIFETIME {
             return Err(ExchangeError::ShortLived);
         }
         Ok(Granted { partner, token: GrantedToken::Access(token), expires_in, tier })
+    }
+
+    /// What is left of it.
+    fn life_of(&self, token: &CachedToken) -> Duration {
+        self.clock.now().until(token.expires_at)
     }
 }

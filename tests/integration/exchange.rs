@@ -6,7 +6,7 @@ use mcx_token_broker::sandbox::Endpoint;
 use serde_json::json;
 
 use crate::support::broker::Answer;
-use crate::support::federation::{Federation, GROUP_MANAGEMENT, PARTNER};
+use crate::support::federation::{Federation, GROUP_MANAGEMENT, PARTNER, Setup};
 use crate::support::http;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,4 +108,16 @@ async fn a_token_is_asked_for_anew_when_only_the_margin_is_left() {
 
     assert_ne!(second.text_of("access_token"), first.text_of("access_token"));
     assert_eq!(second.json()["expires_in"], json!(lifetime));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_would_die_on_the_way_is_asked_for_anew_whatever_the_margin() {
+    let federation = Setup::new().broker("cache.margin = \"0s\"").start().await;
+    let first = federation.exchange(&[]).await;
+    let lifetime = first.json()["expires_in"].as_u64().unwrap();
+    federation.hand.advance(Duration::from_secs(lifetime - 2));
+
+    let second = federation.exchange(&[]).await;
+
+    assert_eq!(second.json()["expires_in"], json!(lifetime), "{}", second.text);
 }
