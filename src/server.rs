@@ -150,6 +150,19 @@ impl ServerTls {
 }
 
 impl Running {
+    /// Returns when a listener has ended though nobody told it to: a process that stays alive without one looks healthy
+    /// to whoever restarts it.
+    pub async fn failed(&mut self) -> ServerError {
+        let [public, admin] = &mut self.tasks;
+        let ended = tokio::select! {
+            ended = public => ended,
+            ended = admin => ended,
+        };
+        self.readiness.set(false);
+        let error = ended.unwrap_or_else(|panic| Err(panic.into())).err();
+        ServerError::Run(error.unwrap_or_else(|| std::io::Error::other("it ended by itself")))
+    }
+
     /// Stops taking requests, finishes what is in flight within the grace time, and returns.
     pub async fn stop(self) -> Result<(), ServerError> {
         tracing::info!("stopping: finishing requests in flight");

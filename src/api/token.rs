@@ -117,8 +117,6 @@ pub(super) fn token_headers(status: StatusCode) -> HttpResponseBuilder {
 
 /// Hits are metrics only: a log line costs as much as the whole answer.
 fn report_success(api: &PublicApi, granted: &Granted, millis: u64) {
-    let partner = granted.partner.id.as_str();
-    api.metrics.request("ok", partner);
     match granted.tier {
         Some(tier) => api.metrics.hit(tier.as_str()),
         None => tracing::info!(millis, expires_in = granted.expires_in.as_secs(), "token obtained"),
@@ -127,7 +125,9 @@ fn report_success(api: &PublicApi, granted: &Granted, millis: u64) {
 
 fn report_failure(api: &PublicApi, error: &TokenError, millis: u64) {
     let (code, leg) = (error.code(), error.leg().as_str());
-    api.metrics.request(code, "");
+    if !matches!(error, TokenError::Exchange(_)) {
+        api.metrics.request(code, "");
+    }
     match error.fault() {
         Fault::Caller => tracing::info!(code, leg, millis, %error, "token refused"),
         Fault::Outage => tracing::warn!(code, leg, millis, %error, "token not available"),

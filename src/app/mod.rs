@@ -14,10 +14,11 @@ use std::sync::Arc;
 use crate::api::{AdminApi, PublicApi, Readiness};
 use crate::cache::TokenCache;
 use crate::clock::Clock;
-use crate::config::{Configuration, KeyFile, Problem};
+use crate::config::{Configuration, KeyFile, PartnerFile, Problem};
 use crate::exchange::Exchange;
 use crate::home::{HomeKeys, RemoteKeys, SecurityTokens};
 use crate::jose::{Algorithm, SigningKey, publish};
+use crate::oauth::security_token::SecurityTokenSource;
 use crate::partner::PartnerRegistry;
 use crate::server::{self, Running, ServerError, ServerSettings};
 use crate::telemetry::metrics::Metrics;
@@ -121,7 +122,8 @@ impl Wiring<'_> {
 
     fn signing_keys(&mut self) -> Vec<SigningKey> {
         let stated = &self.configuration.signing;
-        if stated.is_empty() {
+        let mints = |file: &PartnerFile| matches!(file.security_token.source, SecurityTokenSource::Mint(_));
+        if stated.is_empty() && self.configuration.partners.iter().any(mints) {
             tracing::warn!(
                 "no [signing] keys: a key of this process's own is used; partners must fetch /jwks again after a restart"
             );

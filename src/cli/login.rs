@@ -83,6 +83,11 @@ impl<'c> Login<'c> {
         let verifier = Secret::from(random::secret());
         let expected = Expected { state: random::id(), issuer: terms.issuer.clone() };
         let mut url = Url::parse(&authorization_endpoint).map_err(|_| LoginError::AuthorizationEndpoint)?;
+        // It is handed to the desktop's opener, which opens files and programs too.
+        let local = matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
+        if url.scheme() != "https" && !(url.scheme() == "http" && local) {
+            return Err(LoginError::AuthorizationEndpoint);
+        }
         let challenge = URL_SAFE_NO_PAD.encode(sha256(verifier.expose().as_bytes()));
         url.query_pairs_mut()
             .extend_pairs([

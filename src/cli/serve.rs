@@ -41,8 +41,11 @@ impl Serve {
             Ok(app) => app,
             Err(problems) => return Ok(unusable(problems)),
         };
-        let running = app.start().map_err(explained)?;
-        signal::interrupted().await?;
+        let mut running = app.start().map_err(explained)?;
+        tokio::select! {
+            signal = signal::interrupted() => signal?,
+            error = running.failed() => return Err(error.into()),
+        }
         running.stop().await?;
         Ok(ExitCode::SUCCESS)
     }

@@ -8,7 +8,7 @@ use crate::cache::CachedToken;
 use crate::client::Client;
 use crate::home::{SecurityTokenRequest, Subject};
 use crate::oauth::scope::ScopeSet;
-use crate::partner::Partner;
+use crate::partner::{Names, Partner};
 use crate::secret::Token;
 
 /// What policy has allowed, ready to be carried out.
@@ -51,7 +51,9 @@ impl Chain<'_> {
         let obtain = self.exchange.security_tokens.obtain(&self.partner.security_token, wanted);
         let token = self.observed(Leg::Home, obtain).await?;
         let now = self.exchange.clock.now();
-        let expires_at = self.partner.inspect(&token, now)?;
+        let names =
+            Names { broker: self.exchange.security_tokens.broker_id(), client: self.client.id.as_str() };
+        let expires_at = self.partner.inspect(&token, names, now)?;
         Ok((token, now.until(expires_at)))
     }
 

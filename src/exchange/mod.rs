@@ -71,11 +71,26 @@ pub enum GrantedToken {
 }
 
 impl Exchange {
-    /// One exchange. Policy is asked before the cache, on every request: a right that was taken away is gone at once.
+    /// One exchange, counted under its outcome and, once it is found, its partner.
     pub async fn token(
         &self,
         request: &ExchangeRequest,
         credentials: &Credentials,
+    ) -> Result<Granted, ExchangeError> {
+        let mut partner = None;
+        let outcome = self.serve(request, credentials, &mut partner).await;
+        let code = outcome.as_ref().err().map_or("ok", ExchangeError::code);
+        self.metrics.request(code, partner.as_ref().map_or("", |partner| partner.id.as_str()));
+        outcome
+    }
+
+    /// Policy is asked before the cache, on every request: a right that was taken away is gone at once. `found`: the
+    /// partner, for whoever reports the outcome.
+    async fn serve(
+        &self,
+        request: &ExchangeRequest,
+        credentials: &Credentials,
+        found: &mut Option<Arc<Partner>>,
     ) -> Result<Granted, ExchangeError> {
         let deadline = Deadline::after(self.timeout, &self.clock);
         let client = self.clients.authenticate(credentials)?;
@@ -87,6 +102,7 @@ impl Exchange {
         policy::may_present(&client, &subject)?;
         let partner = self.partners.resolve(request.resource.as_deref(), request.audience.as_deref())?;
         span.record("partner", partner.id.as_str());
+        *found = Some(Arc::clone(&partner));
         let scope = policy::decide(&client, &partner, request.scope.as_ref())?;
         let chain = Chain {
             exchange: self,

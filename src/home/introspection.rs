@@ -12,8 +12,9 @@ use crate::idm::{Idm, IdmError, Parameters};
 use crate::jose::Claims;
 use crate::secret::{Token, TokenDigest};
 
-/// Answers remembered at once: bounds memory whatever is presented.
-const MAX_REMEMBERED: usize = 10_000;
+/// Answers remembered at once, and the largest that is read: together they bound memory whatever is presented and answered.
+const MAX_REMEMBERED: usize = 2_000;
+const MAX_ANSWER_BYTES: usize = 16 * 1024;
 
 /// Which tokens are introspected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +77,9 @@ impl Introspector {
         parameters.set("token", token.expose());
         parameters.set("token_type_hint", "access_token");
         let body = self.idm.post_authenticated(&url, parameters).await.map_err(SubjectTokenError::Home)?;
+        if body.len() > MAX_ANSWER_BYTES {
+            return Err(nonsense("it is larger than 16 KiB"));
+        }
         let claims =
             Claims::from_json(&body).map_err(|_| nonsense("it is not JSON with each member once"))?;
         match claims.get("active") {

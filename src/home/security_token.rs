@@ -70,6 +70,11 @@ impl SecurityTokens {
         Self { idm, key, clock }
     }
 
+    /// Our client id at the home IdM.
+    pub fn broker_id(&self) -> Option<&str> {
+        self.idm.client_id()
+    }
+
     /// A fresh security token.
     pub async fn obtain(
         &self,

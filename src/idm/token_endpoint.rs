@@ -63,6 +63,11 @@ impl Idm {
         Self { endpoints, registration, http, clock }
     }
 
+    /// Our client id there.
+    pub fn client_id(&self) -> Option<&str> {
+        self.registration.as_ref().map(|registration| registration.id.as_str())
+    }
+
     /// Asks its token endpoint once. `client_id`: sent instead of our own id, where the partner knows the MCX client itself (B.7.4).
     pub async fn request_token(
         &self,

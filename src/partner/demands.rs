@@ -21,10 +21,12 @@ pub enum Mismatch {
     #[error("its iss is not among the accepted issuers of this partner's [security_token]")]
     Issuer,
     /// `aud` is not the partner's.
-    #[error("its aud does not carry {wanted:?}: the home IdM ignored or rewrote the audience")]
+    #[error("its aud does not carry {wanted:?}: the home IdM ignored or rewrote the audience, and {seen}")]
     Audience {
         /// What it should carry.
         wanted: String,
+        /// What it carries instead.
+        seen: SeenAudience,
     },
     /// More than one `aud`, where the partner accepts exactly one.
     #[error("its aud has more than the one value that the partner accepts")]
@@ -49,9 +51,40 @@ pub enum Mismatch {
     Algorithm,
 }
 
+/// What an unfit `aud` carries, as far as it is known to us: what says which knob of the home IdM was not turned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SeenAudience {
+    /// The home IdM knows no other audience than who asked.
+    #[error("aud is the broker's own id")]
+    Broker,
+    /// As B.8 has it, without the partner.
+    #[error("aud is the MCX client's id")]
+    Client,
+    /// Nothing.
+    #[error("there is no aud")]
+    Nothing,
+    /// Somebody else.
+    #[error("aud is another")]
+    Another,
+}
+
+/// Names that an unfit `aud` is compared with.
+#[derive(Debug, Clone, Copy)]
+pub struct Names<'a> {
+    /// Our client id at the home IdM.
+    pub broker: Option<&'a str>,
+    /// The MCX client.
+    pub client: &'a str,
+}
+
 /// Compares the token with the demands. Returns its `exp`. The signature is not checked: the token came from the home
 /// IdM itself over TLS, and the partner is the one to verify it.
-pub fn inspect(token: &Token, demands: &Demands, now: Timestamp) -> Result<Timestamp, Mismatch> {
+pub fn inspect(
+    token: &Token,
+    demands: &Demands,
+    names: Names<'_>,
+    now: Timestamp,
+) -> Result<Timestamp, Mismatch> {
     let token = UnverifiedToken::parse(token.expose())
         .map_err(|_| Mismatch::NotJwt("set requested_token_type, or the home client's token format"))?;
     let (header, claims) = (token.header(), token.unverified_claims());
@@ -69,18 +102,24 @@ pub fn inspect(token: &Token, demands: &Demands, now: Timestamp) -> Result<Times
     if !demands.issuers.iter().any(|accepted| accepted == issuer) {
         return Err(Mismatch::Issuer);
     }
-    check_audience(claims, demands)?;
+    check_audience(claims, demands, names)?;
     if let Some(missing) = demands.required_claims.iter().find(|name| claims.get(name).is_none()) {
         return Err(Mismatch::Missing(missing.clone()));
     }
     check_lifetime(claims, demands, now)
 }
 
-fn check_audience(claims: &Claims, demands: &Demands) -> Result<(), Mismatch> {
+fn check_audience(claims: &Claims, demands: &Demands, names: Names<'_>) -> Result<(), Mismatch> {
     let audience = claims.audience()?;
     if !audience.iter().any(|value| demands.audiences.iter().any(|wanted| wanted == value)) {
         let wanted = demands.audiences.first().cloned().unwrap_or_default();
-        return Err(Mismatch::Audience { wanted });
+        let seen = match audience.as_slice() {
+            [] => SeenAudience::Nothing,
+            seen if names.broker.is_some_and(|broker| seen.contains(&broker)) => SeenAudience::Broker,
+            seen if seen.contains(&names.client) => SeenAudience::Client,
+            _ => SeenAudience::Another,
+        };
+        return Err(Mismatch::Audience { wanted, seen });
     }
     if demands.single_audience && audience.len() > 1 {
         return Err(Mismatch::AudienceNotSingle);
@@ -113,6 +152,7 @@ mod tests {
     use super::*;
     use crate::jose::{Algorithm, SigningHeader, SigningKey};
 
+    const NAMES: Names<'_> = Names { broker: Some("broker"), client: "client" };
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_000_000);
 
     fn demands() -> Demands {
@@ -136,7 +176,7 @@ mod tests {
             claims[name] = value.clone();
         }
         let key = SigningKey::generate(Algorithm::Es256).unwrap();
-        inspect(&key.sign(&header, claims.as_object().unwrap()).unwrap(), demands, NOW)
+        inspect(&key.sign(&header, claims.as_object().unwrap()).unwrap(), demands, NAMES, NOW)
     }
 
     #[test]
@@ -149,14 +189,16 @@ mod tests {
         let rs256 = Demands { algorithms: vec!["RS256".to_owned()], ..demands() };
         let kid = Demands { kid: true, ..demands() };
         let jti = Demands { required_claims: vec!["jti".to_owned()], ..demands() };
-        let wanted = "partner".to_owned();
+        let audience = |seen| Err(Mismatch::Audience { wanted: "partner".to_owned(), seen });
         for (demands, changes, expected) in [
             (&demands(), json!({}), Ok(Timestamp::from_unix_seconds(1_000_600))),
             (&demands(), json!({"aud": "partner"}), Ok(Timestamp::from_unix_seconds(1_000_600))),
             (&single, json!({"aud": "partner"}), Ok(Timestamp::from_unix_seconds(1_000_600))),
             (&single, json!({}), Err(Mismatch::AudienceNotSingle)),
-            (&demands(), json!({"aud": "client"}), Err(Mismatch::Audience { wanted: wanted.clone() })),
-            (&demands(), json!({"aud": null}), Err(Mismatch::Audience { wanted })),
+            (&demands(), json!({"aud": "client"}), audience(SeenAudience::Client)),
+            (&demands(), json!({"aud": ["client", "broker"]}), audience(SeenAudience::Broker)),
+            (&demands(), json!({"aud": "Partner"}), audience(SeenAudience::Another)),
+            (&demands(), json!({"aud": null}), audience(SeenAudience::Nothing)),
             (&demands(), json!({"iss": "Home"}), Err(Mismatch::Issuer)),
             (&demands(), json!({"iss": null}), Err(Mismatch::Missing("iss".to_owned()))),
             (&demands(), json!({"sub": null}), Err(Mismatch::Missing("sub".to_owned()))),
@@ -173,6 +215,6 @@ mod tests {
         ] {
             assert_eq!(look(demands, &changes, plain), expected, "{changes}");
         }
-        assert!(matches!(inspect(&Token::from("opaque"), &demands(), NOW), Err(Mismatch::NotJwt(_))));
+        assert!(matches!(inspect(&Token::from("opaque"), &demands(), NAMES, NOW), Err(Mismatch::NotJwt(_))));
     }
 }

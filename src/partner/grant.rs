@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::definition::Partner;
-use super::demands::{self, Mismatch};
+use super::demands::{self, Mismatch, Names};
 use crate::clock::Timestamp;
 use crate::idm::{IdmError, Parameters};
 use crate::oauth::grant::GrantType;
@@ -67,12 +67,20 @@ pub enum ResponseFault {
     /// The partner granted what nobody asked for: more than policy allowed would reach the client.
     #[error("the scope is wider than asked for: {}", .0.summary())]
     ScopeWider(ScopeSet),
+    /// The token is good for nothing that the client asked for.
+    #[error("the scope has nothing of what was asked for")]
+    ScopeEmpty,
 }
 
 impl Partner {
     /// Looks at the security token and returns its `exp`; see [`demands::inspect`].
-    pub fn inspect(&self, security_token: &Token, now: Timestamp) -> Result<Timestamp, GrantError> {
-        Ok(demands::inspect(security_token, &self.demands, now)?)
+    pub fn inspect(
+        &self,
+        security_token: &Token,
+        names: Names<'_>,
+        now: Timestamp,
+    ) -> Result<Timestamp, GrantError> {
+        Ok(demands::inspect(security_token, &self.demands, names, now)?)
     }
 
     /// Trades the security token, once: whatever happens, it is never sent again.
@@ -171,6 +179,9 @@ impl Partner {
             return Err(ResponseFault::ScopeWider(wider));
         }
         let granted = granted.intersection(asked);
+        if granted.is_empty() {
+            return Err(ResponseFault::ScopeEmpty);
+        }
         Ok(PartnerToken {
             access_token: response.access_token,
             expires_at: now.plus(lifetime.min(self.grant.max_lifetime)),

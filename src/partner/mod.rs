@@ -6,6 +6,6 @@ pub mod grant;
 pub mod registry;
 
 pub use definition::{Partner, Scopes};
-pub use demands::Mismatch;
+pub use demands::{Mismatch, Names};
 pub use grant::{GrantError, PartnerToken, ResponseFault};
 pub use registry::{PartnerRegistry, TargetError};

@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-
 use super::Partner;
 
 /// Why a request names no partner.
@@ -21,12 +19,9 @@ pub enum TargetError {
     Conflict,
 }
 
-/// The partners of this broker. Replaced as a whole, so that no request sees half a change.
-#[derive(Debug)]
-pub struct PartnerRegistry(ArcSwap<Index>);
-
+/// The partners of this broker.
 #[derive(Debug, Default)]
-struct Index {
+pub struct PartnerRegistry {
     by_resource: HashMap<String, Arc<Partner>>,
     by_audience: HashMap<String, Arc<Partner>>,
 }
@@ -34,12 +29,15 @@ struct Index {
 impl PartnerRegistry {
     /// Disabled partners are left out.
     pub fn new(partners: impl IntoIterator<Item = Partner>) -> Self {
-        Self(ArcSwap::from_pointee(Index::of(partners)))
-    }
-
-    /// Replaces all partners at once.
-    pub fn replace(&self, partners: impl IntoIterator<Item = Partner>) {
-        self.0.store(Arc::new(Index::of(partners)));
+        let mut registry = Self::default();
+        for partner in partners.into_iter().filter(|partner| partner.enabled).map(Arc::new) {
+            let names = partner.domains.iter().chain([&partner.id, &partner.resource]);
+            for name in names {
+                registry.by_audience.insert(name.clone(), Arc::clone(&partner));
+            }
+            registry.by_resource.insert(partner.resource.clone(), partner);
+        }
+        registry
     }
 
     /// The partner that `resource` and `audience` name; when both are given, both must name the same one.
@@ -48,9 +46,8 @@ impl PartnerRegistry {
         resource: Option<&str>,
         audience: Option<&str>,
     ) -> Result<Arc<Partner>, TargetError> {
-        let index = self.0.load();
-        let by_resource = resource.map(|name| index.by_resource.get(name).ok_or(TargetError::Unknown));
-        let by_audience = audience.map(|name| index.by_audience.get(name).ok_or(TargetError::Unknown));
+        let by_resource = resource.map(|name| self.by_resource.get(name).ok_or(TargetError::Unknown));
+        let by_audience = audience.map(|name| self.by_audience.get(name).ok_or(TargetError::Unknown));
         match (by_resource, by_audience) {
             (None, None) => Err(TargetError::Missing),
             (Some(found), None) | (None, Some(found)) => found.cloned(),
@@ -63,25 +60,11 @@ impl PartnerRegistry {
 
     /// How many partners are served.
     pub fn len(&self) -> usize {
-        self.0.load().by_resource.len()
+        self.by_resource.len()
     }
 
     /// Whether no partner is served.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-impl Index {
-    fn of(partners: impl IntoIterator<Item = Partner>) -> Self {
-        let mut index = Self::default();
-        for partner in partners.into_iter().filter(|partner| partner.enabled).map(Arc::new) {
-            let names = partner.domains.iter().chain([&partner.id, &partner.resource]);
-            for name in names {
-                index.by_audience.insert(name.clone(), Arc::clone(&partner));
-            }
-            index.by_resource.insert(partner.resource.clone(), partner);
-        }
-        index
     }
 }

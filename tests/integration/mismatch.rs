@@ -71,7 +71,7 @@ async fn each_mismatch_is_named_and_nothing_is_sent() {
         ("iss missing", of(json!({"iss": null})), "it has no iss"),
         ("iss not text", of(json!({"iss": 7})), "iss"),
         ("iss of another", of(json!({"iss": "https://other.example"})), "its iss is not among"),
-        ("aud missing", of(json!({"aud": null})), "its aud does not carry"),
+        ("aud missing", of(json!({"aud": null})), "there is no aud"),
         ("aud empty", of(json!({"aud": []})), "claim aud is not"),
         ("aud of another", of(json!({"aud": "https://other.example"})), "its aud does not carry"),
         ("aud with a slash", of(json!({"aud": format!("{ours}/")})), "its aud does not carry"),

@@ -84,6 +84,7 @@ async fn metrics_are_open_metrics_and_guarded_when_a_token_is_set() {
     let open = Setup::new().start().await;
     open.exchange(&[]).await;
     open.exchange(&[]).await;
+    open.exchange(&[("scope", "3gpp:mc:ptt_service")]).await;
     let answer = admin(&open.broker, "/metrics").await;
     assert_eq!(answer.headers["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
     assert_open_metrics(&answer.text);
@@ -95,6 +96,7 @@ async fn metrics_are_open_metrics_and_guarded_when_a_token_is_set() {
     }
     for line in [
         r#"mcx_broker_token_requests_total{code="ok",partner="county-fire"} 2"#,
+        r#"mcx_broker_token_requests_total{code="denied_scope",partner="county-fire"} 1"#,
         r#"mcx_broker_cache_hits_total{tier="memory"} 1"#,
         r#"mcx_broker_leg_seconds_count{leg="home",partner="county-fire",outcome="ok"} 1"#,
         r#"mcx_broker_leg_seconds_count{leg="partner",partner="county-fire",outcome="ok"} 1"#,
@@ -204,8 +206,10 @@ async fn the_metadata_says_where_the_endpoints_are() {
         let form = federation.form(&federation.home_token("alice"), &[]);
         let exchanged = http().post(format!("{}{token_path}", broker.url())).form(&form);
         assert_eq!(Answer::of(exchanged).await.status, 200, "{issuer} {token_path}");
+        let minting = federation.another_broker(&server, "[security_token]\nsource = \"mint\"");
         for path in ["/jwks", "/.well-known/jwks.json"] {
-            let keys = public(&broker, path).await;
+            assert_eq!(public(&broker, path).await.json(), json!({"keys": []}), "nothing is minted");
+            let keys = public(&minting, path).await;
             assert_eq!(keys.status, 200, "{path}");
             let keys = keys.json()["keys"].as_array().unwrap().clone();
             assert!(!keys.is_empty(), "{path}");

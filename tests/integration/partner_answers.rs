@@ -165,6 +165,7 @@ async fn a_scope_that_the_partner_file_tolerates_is_dropped() {
     let answer = ask(&federation, Fault::WiderScope { scope: "profile".to_owned() }).await;
     assert_eq!(answer.text_of("scope"), GROUP_MANAGEMENT, "{}", answer.text);
     assert_answer_refused(&federation, Fault::WiderScope { scope: "admin".to_owned() }, RESPONSE).await;
+    assert_answer_refused(&federation, set("scope", json!("profile")), RESPONSE).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
