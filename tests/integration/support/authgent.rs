@@ -82,7 +82,22 @@ impl Authgent {
         let request = super::http().post(format!("{}/register", self.issuer));
         let request = request.header("content-type", "application/json").body(registration.to_string());
         let client = read(request).await.expect("registration");
-        Registered { id: text(&client, "client_id"), secret: text(&client, "client_secret") }
+        let client = Registered { id: text(&client, "client_id"), secret: text(&client, "client_secret") };
+        self.wait_until_known(&client).await;
+        client
+    }
+
+    /// authgent-server answers a registration before it has written it: until then the client is unknown, 401.
+    async fn wait_until_known(&self, client: &Registered) {
+        let url = format!("{}/introspect", self.issuer);
+        for _ in 0..100 {
+            let request = super::http().post(&url).basic_auth(&client.id, Some(&client.secret));
+            let answer = request.form(&[("token", "x")]).send().await.expect("authgent-server answers");
+            if answer.status().is_success() {
+                return;
+            }
+        }
+        panic!("authgent-server does not know the client that it has registered");
     }
 
     /// Signs the server's only user in (authorization code with PKCE, approved without asking) and returns an access
