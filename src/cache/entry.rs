@@ -86,7 +86,7 @@ impl CachedToken {
     }
 
     /// The plain form that is sealed. Times are whole seconds: never later than the truth.
-    pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+    pub(super) fn to_bytes(&self) -> Option<Zeroizing<Vec<u8>>> {
         let record = Record {
             access_token: self.access_token.expose().into(),
             scope: self.scope.as_str().into(),
@@ -95,7 +95,7 @@ impl CachedToken {
             refresh_token: self.refresh_token.as_ref().map(|token| token.expose().into()),
             id_token: self.id_token.as_ref().map(|token| token.expose().into()),
         };
-        Zeroizing::new(serde_json::to_vec(&record).unwrap_or_default())
+        serde_json::to_vec(&record).ok().map(Zeroizing::new)
     }
 
     /// Reads the plain form; `None` when it is not one.
@@ -129,7 +129,7 @@ mod tests {
                 refresh_token: None,
                 id_token: Some(Token::from(id.as_str())),
             };
-            let read = CachedToken::from_bytes(&token.to_bytes()).unwrap();
+            let read = CachedToken::from_bytes(&token.to_bytes().unwrap()).unwrap();
             prop_assert_eq!(read.access_token.expose(), access);
             prop_assert_eq!(read.id_token.as_ref().map(Token::expose), Some(id.as_str()));
             prop_assert_eq!(read.expires_at, token.expires_at);

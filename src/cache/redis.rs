@@ -114,7 +114,8 @@ impl RedisTier {
     }
 
     pub(super) async fn put(&self, key: &CacheKey, token: &CachedToken, lifetime: Duration) {
-        let Some(sealed) = self.keys.seal(key, &token.to_bytes()) else { return };
+        let sealed = token.to_bytes().and_then(|plain| self.keys.seal(key, &plain));
+        let Some(sealed) = sealed else { return };
         let millis = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
         self.run::<()>(&Cmd::pset_ex(key.redis_key(), sealed, millis)).await;
     }
