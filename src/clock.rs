@@ -14,6 +14,11 @@ impl Timestamp {
         Self(seconds.saturating_mul(1000))
     }
 
+    /// From milliseconds since the epoch.
+    pub const fn from_unix_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
     /// Whole seconds since the epoch, rounded down.
     pub const fn unix_seconds(self) -> i64 {
         self.0.div_euclid(1000)
@@ -53,7 +58,14 @@ pub struct Clock(Source);
 #[derive(Debug, Clone)]
 enum Source {
     System { started: Instant },
-    Manual(Arc<AtomicI64>),
+    Manual(Arc<Hands>),
+}
+
+/// The two times of a manual clock, in milliseconds.
+#[derive(Debug)]
+struct Hands {
+    wall: AtomicI64,
+    monotonic: AtomicI64,
 }
 
 impl Clock {
@@ -65,8 +77,9 @@ impl Clock {
 
     /// A clock that moves only when its handle says so.
     pub fn manual(start: Timestamp) -> (Self, ManualClock) {
-        let millis = Arc::new(AtomicI64::new(start.0));
-        (Self(Source::Manual(Arc::clone(&millis))), ManualClock(millis))
+        let hands = Hands { wall: AtomicI64::new(start.0), monotonic: AtomicI64::new(0) };
+        let hands = Arc::new(hands);
+        (Self(Source::Manual(Arc::clone(&hands))), ManualClock(hands))
     }
 
     /// Wall-clock time: what token lifetimes are compared with.
@@ -77,7 +90,7 @@ impl Clock {
                 let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Timestamp(millis(since_epoch))
             }
-            Source::Manual(millis) => Timestamp(millis.load(Ordering::SeqCst)),
+            Source::Manual(hands) => Timestamp(hands.wall.load(Ordering::SeqCst)),
         }
     }
 
@@ -86,21 +99,27 @@ impl Clock {
     pub fn monotonic(&self) -> Duration {
         match &self.0 {
             Source::System { started } => Instant::now().duration_since(*started),
-            Source::Manual(millis) => {
-                Duration::from_millis(u64::try_from(millis.load(Ordering::SeqCst)).unwrap_or(0))
+            Source::Manual(hands) => {
+                Duration::from_millis(u64::try_from(hands.monotonic.load(Ordering::SeqCst)).unwrap_or(0))
             }
         }
     }
 }
 
-/// Moves a manual [`Clock`], wall and monotonic alike.
+/// Moves a manual [`Clock`].
 #[derive(Debug, Clone)]
-pub struct ManualClock(Arc<AtomicI64>);
+pub struct ManualClock(Arc<Hands>);
 
 impl ManualClock {
-    /// Moves the clock forward.
+    /// Time passes: both clocks go forward.
     pub fn advance(&self, duration: Duration) {
-        self.0.fetch_add(millis(duration), Ordering::SeqCst);
+        self.step(millis(duration));
+        self.0.monotonic.fetch_add(millis(duration), Ordering::SeqCst);
+    }
+
+    /// Somebody sets the wall clock, by so many milliseconds forward or back. No time passes.
+    pub fn step(&self, milliseconds: i64) {
+        self.0.wall.fetch_add(milliseconds, Ordering::SeqCst);
     }
 }
 
@@ -123,5 +142,8 @@ mod tests {
         hand.advance(Duration::from_millis(1500));
         assert_eq!(clock.now().unix_seconds(), 101);
         assert_eq!(clock.now().unix_millis(), 101_500);
+        hand.step(-90_000);
+        assert_eq!(clock.now().unix_millis(), 11_500);
+        assert_eq!(clock.monotonic(), Duration::from_millis(1500), "no time has passed");
     }
 }

@@ -2,6 +2,7 @@
 //! and compare in constant time, so that neither a log line nor a stopwatch gives them away.
 
 use std::fmt;
+use std::hash::{BuildHasher, Hasher};
 
 use aws_lc_rs::digest;
 use secrecy::{ExposeSecret, SecretString};
@@ -78,9 +79,63 @@ impl fmt::Debug for Token {
     }
 }
 
+/// A bearer token where it stands, in a request: looked at without a copy, and as little to be printed as [`Token`].
+#[derive(Clone, Copy)]
+pub struct TokenRef<'t>(&'t str);
+
+impl<'t> TokenRef<'t> {
+    /// The value itself.
+    pub const fn expose(self) -> &'t str {
+        self.0
+    }
+
+    /// SHA-256 of the token.
+    pub fn digest(self) -> TokenDigest {
+        TokenDigest(sha256(self.0.as_bytes()))
+    }
+}
+
+impl<'t> From<&'t str> for TokenRef<'t> {
+    fn from(value: &'t str) -> Self {
+        Self(value)
+    }
+}
+
+impl<'t> From<&'t Token> for TokenRef<'t> {
+    fn from(token: &'t Token) -> Self {
+        Self(token.expose())
+    }
+}
+
+impl From<TokenRef<'_>> for Token {
+    fn from(token: TokenRef<'_>) -> Self {
+        Self::from(token.0)
+    }
+}
+
+impl fmt::Debug for TokenRef<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("TokenRef(***)")
+    }
+}
+
 /// SHA-256 of a token. Its `Display` is the first eight hexadecimal digits: enough to follow a token through logs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenDigest([u8; 32]);
+
+impl TokenDigest {
+    /// The whole digest, for keys of caches.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The first eight bytes: enough to follow a token through an audit log, too few to test guesses against.
+    pub fn prefix(&self) -> [u8; 8] {
+        let mut prefix = [0; 8];
+        prefix.copy_from_slice(&self.0[..8]);
+        prefix
+    }
+}
 
 impl fmt::Display for TokenDigest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -92,6 +147,52 @@ impl fmt::Debug for TokenDigest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "TokenDigest({self})")
     }
+}
+
+/// Hashes keys of maps that are digests already: eight of their bytes are as good as any hash of them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ByDigest(u64);
+
+impl BuildHasher for ByDigest {
+    type Hasher = Self;
+
+    fn build_hasher(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Hasher for ByDigest {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, digest: &[u8]) {
+        if let Some(bytes) = digest.first_chunk() {
+            self.0 ^= u64::from_le_bytes(*bytes);
+        }
+    }
+
+    /// The length of an array, the same for all keys of a map.
+    fn write_usize(&mut self, _length: usize) {}
+}
+
+/// The first half of SHA-256 of parts, each preceded by its length, so that no two lists of parts are the same bytes:
+/// a collision would take one user, or one entry, for another. 128 bits: to meet a given one takes 2^128 attempts, and
+/// nobody profits from two of one's own that meet.
+pub fn digest_of_parts(parts: &[&[u8]]) -> [u8; 16] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let mut output = [0; 16];
+    output.copy_from_slice(&context.finish().as_ref()[..16]);
+    output
+}
+
+/// What stands for a name that need not be read again, such as a client's.
+pub fn digest_of_name(name: &str) -> [u8; 16] {
+    digest_of_parts(&[name.as_bytes()])
 }
 
 /// SHA-256 of `bytes`.
@@ -107,7 +208,8 @@ mod tests {
 
     #[test]
     fn neither_secret_nor_token_shows_in_debug() {
-        let shown = format!("{:?} {:?}", Secret::from("hunter2"), Token::from("hunter2"));
+        let token = Token::from("hunter2");
+        let shown = format!("{:?} {token:?} {:?}", Secret::from("hunter2"), TokenRef::from(&token));
         assert!(!shown.contains("hunter2"), "{shown}");
     }
 

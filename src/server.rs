@@ -1,6 +1,7 @@
 //! The listeners: TLS, readiness, graceful shutdown.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +53,14 @@ pub enum ServerError {
     Bind {
         /// Where.
         address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// Decisions could not be written down.
+    #[error("audit.file: {} cannot be appended to: {error}", path.display())]
+    Audit {
+        /// Where.
+        path: PathBuf,
         /// What the system says.
         error: std::io::Error,
     },

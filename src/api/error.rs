@@ -167,7 +167,10 @@ fn caller_error(error: &ExchangeError) -> (StatusCode, OAuthErrorCode) {
         ExchangeError::Grant(_) => OAuthErrorCode::InvalidTarget,
         ExchangeError::SubjectToken(_) | ExchangeError::SecurityToken(_) => OAuthErrorCode::InvalidRequest,
         // Never the caller's fault.
-        ExchangeError::Deadline(_) | ExchangeError::ShortLived => OAuthErrorCode::ServerError,
+        ExchangeError::Deadline(_)
+        | ExchangeError::ShortLived
+        | ExchangeError::Purged
+        | ExchangeError::Interrupted => OAuthErrorCode::ServerError,
     };
     (StatusCode::BAD_REQUEST, code)
 }

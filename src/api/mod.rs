@@ -1,11 +1,13 @@
 //! HTTP in. One file per endpoint; each parses and renders, and decides nothing.
 
+mod admin;
 pub mod body;
 pub mod error;
 pub mod health;
 pub mod jwks;
 pub mod metadata;
 pub mod metrics;
+pub mod purge;
 pub mod token;
 
 use std::sync::Arc;
@@ -17,7 +19,9 @@ use actix_web::web::{self, ServiceConfig};
 use crate::clock::Clock;
 use crate::exchange::Exchange;
 use crate::oauth::metadata::BrokerMetadata;
+use crate::random::RequestIds;
 use crate::secret::Secret;
+use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
 
 /// Where the public endpoints are and how much they read.
@@ -50,6 +54,10 @@ pub struct PublicApi {
     pub readiness: Readiness,
     /// Outcomes.
     pub metrics: Metrics,
+    /// Decisions.
+    pub audit: AuditLog,
+    /// Numbers of requests.
+    pub request_ids: RequestIds,
     /// Time.
     pub clock: Clock,
 }
@@ -106,5 +114,6 @@ pub fn admin(api: &web::Data<AdminApi>, config: &mut ServiceConfig) {
         .app_data(api.clone())
         .route("/live", web::get().to(health::live))
         .route("/ready", web::get().to(health::ready))
-        .route("/metrics", web::get().to(metrics::get));
+        .route("/metrics", web::get().to(metrics::get))
+        .route("/api/purge", web::post().to(purge::post));
 }

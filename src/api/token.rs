@@ -1,71 +1,46 @@
 //! `POST /token` (RFC 8693).
 
-use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
+use std::time::Duration;
+
+use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use tracing::Instrument as _;
-use tracing::field::Empty;
 
 use super::error::TokenError;
 use super::{PublicApi, body};
+use crate::cache::Tier;
 use crate::client::Credentials;
 use crate::exchange::error::Fault;
-use crate::exchange::{ExchangeRequest, Granted, GrantedToken, RequestedToken};
+use crate::exchange::{Attempt, ExchangeRequest, Granted, GrantedToken, RequestedToken};
 use crate::oauth::form::Form;
 use crate::oauth::token_response::GrantedResponse;
-use crate::random;
 use crate::secret::Token;
+use crate::telemetry::audit::AuditRecord;
 
 /// The header that carries the request id back, so that a client's complaint finds its log lines.
-const REQUEST_ID: &str = "x-request-id";
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Answers one token request.
 pub async fn post(request: HttpRequest, payload: Payload, api: Data<PublicApi>) -> HttpResponse {
-    // Boxed: it is by far the largest part, and would be copied into every future around it.
-    answer(&api, Box::pin(grant(&request, payload, &api))).await
+    let started = api.clock.monotonic();
+    let mut attempt = Attempt::new(api.request_ids.next());
+    let outcome = grant(&request, payload, &api, &mut attempt).await;
+    answer(&api, &attempt, started, outcome)
 }
 
 /// Answers every other method.
 pub async fn other_method(api: Data<PublicApi>) -> HttpResponse {
-    answer(&api, std::future::ready(Err(TokenError::Method))).await
+    let attempt = Attempt::new(api.request_ids.next());
+    answer(&api, &attempt, api.clock.monotonic(), Err(TokenError::Method))
 }
 
-/// Whatever the outcome: under an id of its own, counted, told, rendered.
-async fn answer(api: &PublicApi, outcome: impl Future<Output = Result<Granted, TokenError>>) -> HttpResponse {
-    let request_id = random::id();
-    // At the level of errors, so that every line has the id, whatever the operator's filter lets pass. The exchange
-    // adds client and partner as soon as they are known to be registered ones.
-    let span = tracing::error_span!("token", request_id, client = Empty, partner = Empty);
-    let mut response = async {
-        let started = api.clock.monotonic();
-        let outcome = outcome.await;
-        let took = api.clock.monotonic().saturating_sub(started);
-        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        match outcome {
-            Ok(granted) => {
-                report_success(api, &granted, millis);
-                render(&granted)
-            }
-            Err(error) => {
-                report_failure(api, &error, millis);
-                error.response()
-            }
-        }
-    }
-    .instrument(span)
-    .await;
-    if !api.readiness.is_ready() {
-        // Clients keep connections: without this, those that are busy would be cut in the middle of a request.
-        response.head_mut().set_connection_type(ConnectionType::Close);
-    }
-    if let Ok(value) = request_id.parse() {
-        response.headers_mut().insert(actix_web::http::header::HeaderName::from_static(REQUEST_ID), value);
-    }
-    response
-}
-
-async fn grant(request: &HttpRequest, payload: Payload, api: &PublicApi) -> Result<Granted, TokenError> {
+async fn grant(
+    request: &HttpRequest,
+    payload: Payload,
+    api: &PublicApi,
+    attempt: &mut Attempt,
+) -> Result<Granted, TokenError> {
     let settings = &api.settings;
     let body = body::form(request, payload, settings.max_body_bytes, settings.body_timeout).await?;
     let form = Form::parse(&body)?;
@@ -76,21 +51,93 @@ async fn grant(request: &HttpRequest, payload: Payload, api: &PublicApi) -> Resu
     }
     let credentials = Credentials::read(authorization, &form)?;
     let exchange = ExchangeRequest::read(&form, settings.max_token_bytes)?;
-    Ok(api.exchange.token(&exchange, &credentials).await?)
+    Ok(api.exchange.token(&exchange, &credentials, attempt).await?)
+}
+
+/// Whatever the outcome: counted, written down, told, rendered.
+fn answer(
+    api: &PublicApi,
+    attempt: &Attempt,
+    started: Duration,
+    outcome: Result<Granted, TokenError>,
+) -> HttpResponse {
+    record(api, attempt, &outcome);
+    let millis = || {
+        let took = api.clock.monotonic().saturating_sub(started);
+        u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+    };
+    let mut response = match outcome {
+        Ok(granted) => {
+            // Hits are metrics and audit records: a log line costs as much as the whole answer.
+            if granted.tier.is_none() {
+                let (expires_in, _span) = (granted.expires_in.as_secs(), attempt.span().entered());
+                tracing::info!(millis = millis(), expires_in, "token obtained");
+            }
+            render(&granted)
+        }
+        Err(error) => {
+            let _span = attempt.span().entered();
+            report_failure(api, &error, millis());
+            error.response()
+        }
+    };
+    if !api.readiness.is_ready() {
+        // Clients keep connections: without this, those that are busy would be cut in the middle of a request.
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    if let Ok(value) = HeaderValue::from_str(attempt.request_id.as_str()) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+fn record(api: &PublicApi, attempt: &Attempt, outcome: &Result<Granted, TokenError>) {
+    let mut record = AuditRecord {
+        at_millis: api.clock.now().unix_millis(),
+        request_id: attempt.request_id.as_str(),
+        client: attempt.client_id(),
+        user: attempt.user.as_ref().map(<[u8; 16]>::as_slice),
+        partner: attempt.partner_id(),
+        subject_token: attempt.subject_token.as_ref().map(|digest| &digest.as_bytes()[..8]),
+        outcome: "ok",
+        ..AuditRecord::default()
+    };
+    let security_token;
+    match outcome {
+        Ok(granted) => {
+            record.source = granted.tier.map_or("partner", Tier::as_str);
+            match &granted.token {
+                GrantedToken::Access(token) => {
+                    record.scope = &token.scope;
+                    record.issued_token = Some(&token.digest);
+                }
+                GrantedToken::Security(token) => {
+                    record.source = "home";
+                    security_token = token.digest().prefix();
+                    record.issued_token = Some(&security_token);
+                }
+            }
+        }
+        Err(error) => record.outcome = error.code(),
+    }
+    api.audit.record(&record);
 }
 
 fn render(granted: &Granted) -> HttpResponse {
     let expires_in = granted.expires_in.as_secs();
     let response = match &granted.token {
-        GrantedToken::Access(token) => GrantedResponse {
-            access_token: token.access_token.expose(),
-            issued_token_type: RequestedToken::AccessToken.as_str(),
-            token_type: "Bearer",
-            expires_in,
-            scope: Some(token.scope.as_str()).filter(|scope| !scope.is_empty()),
-            refresh_token: token.refresh_token.as_ref().map(Token::expose),
-            id_token: token.id_token.as_ref().map(Token::expose),
-        },
+        GrantedToken::Access(token) => {
+            let further = token.further.as_ref();
+            GrantedResponse {
+                access_token: token.access_token.expose(),
+                issued_token_type: RequestedToken::AccessToken.as_str(),
+                token_type: "Bearer",
+                expires_in,
+                scope: Some(&*token.scope).filter(|scope| !scope.is_empty()),
+                refresh_token: further.and_then(|tokens| tokens.refresh_token.as_ref()).map(Token::expose),
+                id_token: further.and_then(|tokens| tokens.id_token.as_ref()).map(Token::expose),
+            }
+        }
         GrantedToken::Security(token) => GrantedResponse {
             access_token: token.expose(),
             issued_token_type: RequestedToken::SecurityToken.as_str(),
@@ -102,25 +149,17 @@ fn render(granted: &Granted) -> HttpResponse {
             id_token: None,
         },
     };
-    token_headers(StatusCode::OK).body(serde_json::to_vec(&response).unwrap_or_default())
+    token_headers(StatusCode::OK).body(response.render())
 }
 
 /// The headers of every token response, success or error (TS 33.180 B.7.5).
 pub(super) fn token_headers(status: StatusCode) -> HttpResponseBuilder {
     let mut response = HttpResponse::build(status);
     response
-        .insert_header((CONTENT_TYPE, "application/json;charset=UTF-8"))
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .insert_header((PRAGMA, "no-cache"));
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json;charset=UTF-8")))
+        .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .insert_header((PRAGMA, HeaderValue::from_static("no-cache")));
     response
-}
-
-/// Hits are metrics only: a log line costs as much as the whole answer.
-fn report_success(api: &PublicApi, granted: &Granted, millis: u64) {
-    match granted.tier {
-        Some(tier) => api.metrics.hit(tier.as_str()),
-        None => tracing::info!(millis, expires_in = granted.expires_in.as_secs(), "token obtained"),
-    }
 }
 
 fn report_failure(api: &PublicApi, error: &TokenError, millis: u64) {

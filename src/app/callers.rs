@@ -52,6 +52,6 @@ impl Wiring<'_> {
 fn names(selection: &config::Selection) -> Names {
     match selection {
         config::Selection::All => Names::All,
-        config::Selection::Only(names) => Names::Only(names.iter().cloned().collect()),
+        config::Selection::Only(names) => Names::only(names.iter().map(String::as_str)),
     }
 }

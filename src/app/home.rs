@@ -79,6 +79,6 @@ impl Wiring<'_> {
         let introspector = mode.map(|mode| {
             Introspector::new(Arc::clone(idm), mode, home.introspection_cache, self.clock.clone())
         });
-        SubjectTokens::new(settings, keys, introspector, self.clock.clone())
+        SubjectTokens::new(settings, keys, introspector, home.remembered_tokens, self.clock.clone())
     }
 }

@@ -8,19 +8,21 @@ mod partners;
 mod storage;
 
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::api::{AdminApi, PublicApi, Readiness};
-use crate::cache::TokenCache;
+use crate::cache::{self, TokenCache};
 use crate::clock::Clock;
 use crate::config::{Configuration, KeyFile, PartnerFile, Problem};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, ExchangeSettings, Parts};
 use crate::home::{HomeKeys, RemoteKeys, SecurityTokens};
 use crate::jose::{Algorithm, SigningKey, publish};
 use crate::oauth::security_token::SecurityTokenSource;
 use crate::partner::PartnerRegistry;
+use crate::random::RequestIds;
 use crate::server::{self, Running, ServerError, ServerSettings};
+use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
 
 /// A wired broker that does not listen yet.
@@ -30,6 +32,8 @@ pub struct App {
     public: PublicApi,
     admin: AdminApi,
     home_keys: Option<Arc<RemoteKeys>>,
+    cache: Arc<TokenCache>,
+    audit_file: Option<PathBuf>,
 }
 
 impl App {
@@ -43,12 +47,17 @@ impl App {
     }
 
     /// Listens and serves. Must be called within a tokio runtime.
-    pub fn start(self) -> Result<Running, ServerError> {
+    pub fn start(mut self) -> Result<Running, ServerError> {
+        if let Some(path) = self.audit_file {
+            self.public.audit = AuditLog::to_file(&path, self.public.metrics.clone())
+                .map_err(|error| ServerError::Audit { path, error })?;
+        }
         let running = server::start(&self.server, self.public, self.admin)?;
         if let Some(keys) = self.home_keys {
             // The first request should not wait for it, and a home IdM that is down must not keep us from starting.
             tokio::spawn(async move { keys.warm_up().await });
         }
+        tokio::spawn(cache::listen(Arc::downgrade(&self.cache)));
         Ok(running)
     }
 }
@@ -80,16 +89,17 @@ impl Wiring<'_> {
         };
         let readiness = Readiness::default();
         let jwks = publish(&self.signing);
-        let exchange = Arc::new(Exchange {
+        let cache = Arc::new(TokenCache::new(&self.cache_settings(), redis, self.clock.clone()));
+        let parts = Parts {
             clients,
             subject_tokens: self.subject_tokens(&idm, keys),
             security_tokens: SecurityTokens::new(idm, self.signing.first().cloned(), self.clock.clone()),
             partners: Arc::new(PartnerRegistry::new(partners)),
-            cache: TokenCache::new(self.cache_settings(), redis, self.clock.clone()),
-            timeout: self.configuration.server.request_timeout,
+            cache: Arc::clone(&cache),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
-        });
+        };
+        let exchange = Arc::new(Exchange::new(parts, self.exchange_settings()));
         Ok(App {
             server,
             public: PublicApi {
@@ -99,6 +109,8 @@ impl Wiring<'_> {
                 jwks,
                 readiness: readiness.clone(),
                 metrics: self.metrics.clone(),
+                audit: AuditLog::off(),
+                request_ids: RequestIds::default(),
                 clock: self.clock.clone(),
             },
             admin: AdminApi {
@@ -108,7 +120,18 @@ impl Wiring<'_> {
                 exchange,
             },
             home_keys,
+            cache,
+            audit_file: self.configuration.audit.file.clone(),
         })
+    }
+
+    fn exchange_settings(&self) -> ExchangeSettings {
+        let cache = &self.configuration.cache;
+        ExchangeSettings {
+            timeout: self.configuration.server.request_timeout,
+            remember_refusals: cache.remember_refusals,
+            renewals: cache.renewals_per_partner,
+        }
     }
 
     fn problem(&mut self, file: impl AsRef<Path>, key: &str, problem: impl Display, remedy: &str) {

@@ -25,20 +25,25 @@ impl Wiring<'_> {
         let endpoints = Endpoints::new(endpoints, self.clock.clone());
         Some(Partner {
             id: file.id.clone(),
+            served: self.metrics.served(&file.id),
             epoch: file.epoch,
             enabled: file.enabled,
             resource: file.resource.clone(),
             domains: file.domains.clone(),
             idm: Idm::new(endpoints, Some(registration), http, self.clock.clone()),
+            minted_from: (file.security_token.source.subject_claims())
+                .filter(|claim| !self.configuration.home.subject_claims.contains(claim))
+                .cloned()
+                .collect(),
             security_token: file.security_token.source.clone(),
             demands: file.security_token.demands.clone(),
             forward_client_id: file.client.forward_client_id,
             grant: file.grant.clone(),
-            scopes: Scopes {
-                allowed: file.scopes.allowed.clone(),
-                default: file.scopes.default.clone(),
-                map: file.scopes.map.clone().into_iter().collect(),
-            },
+            scopes: Scopes::new(
+                file.scopes.allowed.clone(),
+                &file.scopes.default,
+                file.scopes.map.clone().into_iter().collect(),
+            ),
         })
     }
 }

@@ -1,8 +1,9 @@
 //! Where tokens are kept.
 
 use super::Wiring;
-use crate::cache::{CacheSettings, RedisSettings, RedisTier, SealingKeys};
+use crate::cache::{CacheSettings, Deployment, Lifetimes, RedisSettings, RedisTier, SealingKeys};
 use crate::config;
+use crate::exchange::LEAST_LIFETIME;
 use crate::secret::Secret;
 
 impl Wiring<'_> {
@@ -11,8 +12,10 @@ impl Wiring<'_> {
         CacheSettings {
             memory_bytes: cache.memory_bytes,
             memory_max_age: cache.memory_max_age,
-            margin: cache.margin,
-            max_lifetime: cache.max_lifetime,
+            lifetimes: Lifetimes {
+                margin: cache.margin.max(LEAST_LIFETIME),
+                max_lifetime: cache.max_lifetime,
+            },
         }
     }
 
@@ -21,19 +24,28 @@ impl Wiring<'_> {
         let redis = cache.redis.as_ref()?;
         let keys: Vec<_> = cache.sealing_keys.iter().map(config::SealingKey::as_bytes).collect();
         let settings = RedisSettings {
-            url: Secret::from(redis.url.as_str()),
+            nodes: redis.urls.iter().map(|url| Secret::from(url.as_str())).collect(),
+            deployment: match redis.deployment.clone() {
+                config::RedisDeployment::Single => Deployment::Single,
+                config::RedisDeployment::Sentinel { primary, user, password } => {
+                    Deployment::Sentinel { primary, user, password }
+                }
+                config::RedisDeployment::Cluster => Deployment::Cluster,
+            },
             password: redis.password.clone(),
             ca_pem: redis.ca.as_ref().map(|file| file.text.clone().into_bytes()),
             timeout: redis.timeout,
         };
-        let keys = match SealingKeys::new(&keys) {
+        let own_keys = keys.is_empty();
+        let keys = if own_keys { SealingKeys::of_this_process() } else { SealingKeys::new(&keys) };
+        let keys = match keys {
             Ok(keys) => keys,
             Err(error) => {
                 self.problem("cache", "cache.sealing_key_files", error, "write 32 random bytes");
                 return None;
             }
         };
-        match RedisTier::new(settings, keys, self.clock.clone(), self.metrics.clone()) {
+        match RedisTier::new(&settings, keys, own_keys, self.clock.clone(), self.metrics.clone()) {
             Ok(tier) => Some(tier),
             Err(error) => {
                 self.problem("cache", "cache.redis", error, "correct the URL or the CA file");

@@ -1,9 +1,11 @@
 //! What is kept, and under which key.
 
-use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
@@ -12,38 +14,30 @@ use crate::secret::Token;
 /// Names one entry by digests: neither a user nor a token can be read from a key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CacheKey {
-    /// Digest of the user alone: all entries of one user share it, so that they can be found together.
+    /// Digest of the user alone: all entries of one user are kept together, so that they go together.
     pub user: [u8; 16],
     /// Digest of everything that makes the entry this user's and no other's.
-    pub entry: [u8; 32],
+    pub entry: [u8; 16],
 }
 
 impl CacheKey {
-    /// The Redis key; the braces put all entries of one user into one Cluster slot.
-    pub fn redis_key(&self) -> String {
-        format!("mcx:token:{{{}}}:{}", hex(&self.user), hex(&self.entry))
-    }
-
     /// What a sealed value is bound to: it opens under this key only.
-    pub(super) fn associated_data(&self) -> [u8; 48] {
-        let mut data = [0; 48];
+    pub(super) fn associated_data(&self) -> [u8; 32] {
+        let mut data = [0; 32];
         data[..16].copy_from_slice(&self.user);
         data[16..].copy_from_slice(&self.entry);
         data
     }
-}
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    /// A share of one, the same on every replica and for nobody else: what spreads over time what happened at once.
+    pub fn share(&self) -> f64 {
+        f64::from(u16::from_be_bytes([self.entry[0], self.entry[1]])) / f64::from(u16::MAX)
+    }
 }
 
 impl fmt::Debug for CacheKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "CacheKey({})", hex(&self.entry[..4]))
+        write!(formatter, "CacheKey({})", URL_SAFE_NO_PAD.encode(&self.entry[..6]))
     }
 }
 
@@ -52,64 +46,140 @@ impl fmt::Debug for CacheKey {
 pub struct CachedToken {
     /// The partner's access token.
     pub access_token: Token,
+    /// [`crate::secret::TokenDigest::prefix`] of it, for the audit log.
+    pub digest: [u8; 8],
     /// Its granted scopes.
-    pub scope: String,
-    /// When it was obtained.
+    pub scope: Arc<str>,
+    /// When the home IdM vouched for the user last: both legs. A refresh (B.5) leaves it as it is.
+    pub chained_at: Timestamp,
+    /// When it was asked for.
     pub obtained_at: Timestamp,
     /// When it ends.
     pub expires_at: Timestamp,
-    /// Only where the partner file forwards it.
+    /// Boxed, because few have any.
+    pub further: Option<Box<FurtherTokens>>,
+}
+
+/// What else a partner answered.
+#[derive(Debug, Clone, Default)]
+pub struct FurtherTokens {
+    /// The refresh token that stays in the broker (B.5): never handed out.
+    pub kept_refresh_token: Option<Token>,
+    /// Only where the partner file forwards it; the broker does not use it then.
     pub refresh_token: Option<Token>,
     /// Only where the partner file forwards it.
     pub id_token: Option<Token>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Record<'a> {
-    #[serde(borrow)]
-    access_token: Cow<'a, str>,
-    #[serde(borrow)]
-    scope: Cow<'a, str>,
-    obtained_at: i64,
-    expires_at: i64,
-    refresh_token: Option<Cow<'a, str>>,
-    id_token: Option<Cow<'a, str>>,
+/// How long tokens are served and kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetimes {
+    /// A token with less than this left is a miss: its bearer would be refused at the partner's service.
+    pub margin: Duration,
+    /// No token is served longer than this after it was obtained, whatever its `expires_in`; none is refreshed (B.5)
+    /// longer than this after the home IdM vouched for the user.
+    pub max_lifetime: Duration,
+}
+
+impl Lifetimes {
+    /// How long the token can still be served; zero: it cannot.
+    pub fn served(&self, token: &CachedToken, now: Timestamp) -> Duration {
+        let end = token.expires_at.minus(self.margin).min(token.obtained_at.plus(self.max_lifetime));
+        now.until(end)
+    }
+
+    /// How long it is worth keeping: as long as it is served, or as it can be refreshed.
+    pub fn kept(&self, token: &CachedToken, now: Timestamp) -> Duration {
+        let served = self.served(token, now);
+        if token.kept_refresh_token().is_some() { served.max(self.refreshed(token, now)) } else { served }
+    }
+
+    /// How long it may still be refreshed.
+    pub fn refreshed(&self, token: &CachedToken, now: Timestamp) -> Duration {
+        now.until(token.chained_at.plus(self.max_lifetime))
+    }
 }
 
 impl CachedToken {
-    /// Roughly how many bytes it occupies.
-    pub(super) fn weight(&self) -> u64 {
-        let texts = [Some(&self.access_token), self.refresh_token.as_ref(), self.id_token.as_ref()];
-        let bytes: usize = texts.into_iter().flatten().map(|token| token.expose().len()).sum();
-        (bytes + self.scope.len() + 256) as u64
+    /// The refresh token that stays in the broker.
+    pub fn kept_refresh_token(&self) -> Option<&Token> {
+        self.further.as_ref().and_then(|further| further.kept_refresh_token.as_ref())
     }
 
-    /// The plain form that is sealed. Times are whole seconds: never later than the truth.
-    pub(super) fn to_bytes(&self) -> Option<Zeroizing<Vec<u8>>> {
-        let record = Record {
-            access_token: self.access_token.expose().into(),
-            scope: self.scope.as_str().into(),
-            obtained_at: self.obtained_at.unix_seconds(),
-            expires_at: self.expires_at.unix_seconds(),
-            refresh_token: self.refresh_token.as_ref().map(|token| token.expose().into()),
-            id_token: self.id_token.as_ref().map(|token| token.expose().into()),
+    /// Bytes of its texts.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.texts().iter().map(|text| text.len()).sum()
+    }
+
+    fn texts(&self) -> [&str; 5] {
+        let further = |pick: fn(&FurtherTokens) -> &Option<Token>| {
+            self.further.as_ref().and_then(|further| pick(further).as_ref()).map_or("", Token::expose)
         };
-        serde_json::to_vec(&record).ok().map(Zeroizing::new)
+        [
+            self.access_token.expose(),
+            &self.scope,
+            further(|tokens| &tokens.kept_refresh_token),
+            further(|tokens| &tokens.refresh_token),
+            further(|tokens| &tokens.id_token),
+        ]
+    }
+
+    /// The plain form that is sealed: three times in milliseconds, then the digest, then each text after its length.
+    pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(32 + 5 * 4 + self.text_bytes()));
+        for time in [self.chained_at, self.obtained_at, self.expires_at] {
+            bytes.extend_from_slice(&time.unix_millis().to_be_bytes());
+        }
+        bytes.extend_from_slice(&self.digest);
+        for text in self.texts() {
+            // Answers of identity servers are far smaller than 4 GiB.
+            bytes.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        bytes
     }
 
     /// Reads the plain form; `None` when it is not one.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let record: Record<'_> = serde_json::from_slice(bytes).ok()?;
-        Some(Self {
-            access_token: Token::from(record.access_token.as_ref()),
-            scope: record.scope.into_owned(),
-            obtained_at: Timestamp::from_unix_seconds(record.obtained_at),
-            expires_at: Timestamp::from_unix_seconds(record.expires_at),
-            refresh_token: record.refresh_token.map(|token| Token::from(token.as_ref())),
-            id_token: record.id_token.map(|token| Token::from(token.as_ref())),
+    pub(super) fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
+        let rest = &mut bytes;
+        let [chained_at, obtained_at, expires_at] = [time(rest)?, time(rest)?, time(rest)?];
+        let digest = *take(rest)?;
+        let [access, scope, kept, refresh, id] =
+            [text(rest)?, text(rest)?, text(rest)?, text(rest)?, text(rest)?];
+        let token = |text: &str| (!text.is_empty()).then(|| Token::from(text));
+        let further = FurtherTokens {
+            kept_refresh_token: token(kept),
+            refresh_token: token(refresh),
+            id_token: token(id),
+        };
+        let any = [kept, refresh, id].iter().any(|text| !text.is_empty());
+        rest.is_empty().then(|| Self {
+            access_token: Token::from(access),
+            digest,
+            scope: scope.into(),
+            chained_at,
+            obtained_at,
+            expires_at,
+            further: any.then(|| Box::new(further)),
         })
     }
+}
+
+fn take<'b, const N: usize>(rest: &mut &'b [u8]) -> Option<&'b [u8; N]> {
+    let (taken, left) = rest.split_first_chunk()?;
+    *rest = left;
+    Some(taken)
+}
+
+fn time(rest: &mut &[u8]) -> Option<Timestamp> {
+    take(rest).map(|bytes| Timestamp::from_unix_millis(i64::from_be_bytes(*bytes)))
+}
+
+fn text<'b>(rest: &mut &'b [u8]) -> Option<&'b str> {
+    let length = usize::try_from(u32::from_be_bytes(*take(rest)?)).ok()?;
+    let (text, left) = rest.split_at_checked(length)?;
+    *rest = left;
+    std::str::from_utf8(text).ok()
 }
 
 #[cfg(test)]
@@ -118,21 +188,66 @@ mod tests {
 
     use super::*;
 
+    fn token(access: &str, kept: Option<&str>) -> CachedToken {
+        let at = Timestamp::from_unix_seconds;
+        let further = FurtherTokens { kept_refresh_token: kept.map(Token::from), ..FurtherTokens::default() };
+        CachedToken {
+            access_token: Token::from(access),
+            digest: [7; 8],
+            scope: "a b".into(),
+            chained_at: at(1000),
+            obtained_at: at(2000),
+            expires_at: at(3000),
+            further: kept.map(|_| Box::new(further)),
+        }
+    }
+
+    #[test]
+    fn how_long_a_token_is_served_and_kept() {
+        let seconds = Duration::from_secs;
+        let day = Lifetimes { margin: seconds(10), max_lifetime: seconds(86_400) };
+        let short = Lifetimes { margin: seconds(10), max_lifetime: seconds(500) };
+        for (lifetimes, kept, now, served_for, kept_for) in [
+            (day, None, 2000, 990, 990),
+            (day, None, 2989, 1, 1),
+            (day, None, 2990, 0, 0),
+            (day, None, 9000, 0, 0),
+            (short, None, 2000, 500, 500),
+            (short, None, 2500, 0, 0),
+            (day, Some("r"), 2000, 990, 85_400),
+            (day, Some("r"), 2990, 0, 84_410),
+            (short, Some("r"), 2000, 500, 500),
+            (short, Some("r"), 1000, 1500, 1500),
+        ] {
+            let (token, now) = (token("t", kept), Timestamp::from_unix_seconds(now));
+            assert_eq!(lifetimes.served(&token, now), seconds(served_for), "{now:?} {kept:?}");
+            assert_eq!(lifetimes.kept(&token, now), seconds(kept_for), "{now:?} {kept:?}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn whatever_the_partner_calls_a_token_comes_back_unchanged(access in "[!-~]{1,80}", id in ".{1,20}") {
-            let token = CachedToken {
-                access_token: Token::from(access.as_str()),
-                scope: "a b".to_owned(),
-                obtained_at: Timestamp::from_unix_seconds(1),
-                expires_at: Timestamp::from_unix_seconds(2),
+        fn whatever_the_partner_calls_a_token_comes_back_unchanged(
+            access in "[!-~]{1,80}",
+            id in ".{0,20}",
+            refresh in ".{0,20}",
+            millis in any::<i64>(),
+        ) {
+            let some = |text: &str| (!text.is_empty()).then(|| Token::from(text));
+            let mut token = token(&access, None);
+            token.expires_at = Timestamp::from_unix_millis(millis);
+            token.further = Some(Box::new(FurtherTokens {
+                kept_refresh_token: some(&refresh),
                 refresh_token: None,
-                id_token: Some(Token::from(id.as_str())),
-            };
-            let read = CachedToken::from_bytes(&token.to_bytes().unwrap()).unwrap();
-            prop_assert_eq!(read.access_token.expose(), access);
-            prop_assert_eq!(read.id_token.as_ref().map(Token::expose), Some(id.as_str()));
-            prop_assert_eq!(read.expires_at, token.expires_at);
+                id_token: some(&id),
+            }));
+            let read = CachedToken::from_bytes(&token.to_bytes()).unwrap();
+            prop_assert_eq!(read.texts(), token.texts());
+            prop_assert_eq!(read.digest, token.digest);
+            prop_assert_eq!(
+                [read.chained_at, read.obtained_at, read.expires_at],
+                [token.chained_at, token.obtained_at, token.expires_at]
+            );
         }
 
         #[test]

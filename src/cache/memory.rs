@@ -1,57 +1,152 @@
-//! The tier in this process: bounded by bytes, expiry checked on read.
+//! The tier in this process: bounded by bytes, expiry checked on read. All entries of one user are one value, so that
+//! they go together without a search, as they do in Redis.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 
-use super::{CacheKey, CachedToken};
+use super::entry::Lifetimes;
+use super::{CacheKey, CachedToken, MAX_ENTRIES_OF_A_USER};
+use crate::clock::{Clock, Timestamp};
+use crate::secret::ByDigest;
 
-/// Entries that the cache sizes its tables for.
+/// What an entry takes beside its texts, measured with a million of them: tables, allocations, and this module's types.
+const ENTRY_BYTES: usize = 300;
+/// Entries that the tables are sized for.
 const TYPICAL_ENTRY_BYTES: u64 = 1024;
+/// Writers of different users seldom wait for each other.
+const STRIPES: usize = 64;
 
 #[derive(Clone)]
 struct Slot {
-    token: Arc<CachedToken>,
+    entry: [u8; 16],
+    /// On the monotonic clock: when it was put here, and when its token ends. A wall clock that is set back must not
+    /// bring a token back to life.
     since: Duration,
+    until: Duration,
+    token: Arc<CachedToken>,
 }
+
+type Slots = Arc<[Slot]>;
 
 #[derive(Clone)]
 struct Bytes;
 
-impl Weighter<CacheKey, Slot> for Bytes {
-    fn weight(&self, _key: &CacheKey, slot: &Slot) -> u64 {
-        slot.token.weight()
+impl Weighter<[u8; 16], Slots> for Bytes {
+    fn weight(&self, _user: &[u8; 16], slots: &Slots) -> u64 {
+        slots.iter().map(|slot| (ENTRY_BYTES + slot.token.text_bytes()) as u64).sum()
     }
 }
 
-pub(super) struct MemoryTier(Cache<CacheKey, Slot, Bytes>);
+pub(super) struct MemoryTier {
+    users: Cache<[u8; 16], Slots, Bytes, ByDigest>,
+    /// Held by whoever changes a user's entries: what a purge has taken away, a writer that read it before must not bring
+    /// back. Readers take none of them.
+    writing: [Mutex<()>; STRIPES],
+    max_age: Option<Duration>,
+    lifetimes: Lifetimes,
+    clock: Clock,
+}
 
 impl MemoryTier {
-    pub(super) fn new(bytes: u64) -> Self {
+    pub(super) fn new(bytes: u64, max_age: Option<Duration>, lifetimes: Lifetimes, clock: Clock) -> Self {
         let entries = usize::try_from(bytes / TYPICAL_ENTRY_BYTES).unwrap_or(usize::MAX).max(16);
-        Self(Cache::with_weighter(entries, bytes, Bytes))
+        let users = Cache::with(entries, bytes, Bytes, ByDigest::default(), DefaultLifecycle::default());
+        Self { users, writing: std::array::from_fn(|_| Mutex::new(())), max_age, lifetimes, clock }
     }
 
-    pub(super) fn get(
+    /// The token, if it can be served.
+    pub(super) fn get(&self, key: &CacheKey, now: Timestamp) -> Option<Arc<CachedToken>> {
+        if self.is_off() {
+            return None;
+        }
+        let slots = self.users.get(&key.user)?;
+        let slot = slots.iter().find(|slot| slot.entry == key.entry)?;
+        let monotonic = self.clock.monotonic();
+        let young = self.max_age.is_none_or(|max_age| monotonic < slot.since + max_age);
+        let good = young && monotonic < slot.until && !self.lifetimes.served(&slot.token, now).is_zero();
+        good.then(|| Arc::clone(&slot.token))
+    }
+
+    /// The token that was kept last, however old: for its refresh token.
+    pub(super) fn last(&self, key: &CacheKey) -> Option<Arc<CachedToken>> {
+        let slots = self.users.get(&key.user)?;
+        slots.iter().find(|slot| slot.entry == key.entry).map(|slot| Arc::clone(&slot.token))
+    }
+
+    /// Keeps a token if `may` still says so when nobody else can change this user's entries.
+    pub(super) fn put(
         &self,
         key: &CacheKey,
-        now: Duration,
-        max_age: Option<Duration>,
-    ) -> Option<Arc<CachedToken>> {
-        let slot = self.0.get(key)?;
-        let young = max_age.is_none_or(|max_age| now < slot.since + max_age);
-        young.then_some(slot.token)
+        token: Arc<CachedToken>,
+        now: Timestamp,
+        may: impl Fn() -> bool,
+    ) -> bool {
+        let _writing = self.write(&key.user);
+        if !may() {
+            return false;
+        }
+        if self.is_off() {
+            return true;
+        }
+        let since = self.clock.monotonic();
+        let until = since.saturating_add(self.lifetimes.served(&token, now));
+        let before = self.users.get(&key.user);
+        let others = before.iter().flat_map(|slots| slots.iter()).filter(|slot| {
+            slot.entry != key.entry && (since < slot.until || slot.token.kept_refresh_token().is_some())
+        });
+        let mut slots: Vec<Slot> = others.cloned().collect();
+        if slots.len() >= MAX_ENTRIES_OF_A_USER {
+            slots.clear();
+        }
+        slots.push(Slot { entry: key.entry, since, until, token });
+        self.users.insert(key.user, slots.into());
+        true
     }
 
-    pub(super) fn put(&self, key: CacheKey, token: Arc<CachedToken>, now: Duration) {
-        self.0.insert(key, Slot { token, since: now });
+    /// Takes one entry away.
+    pub(super) fn remove(&self, key: &CacheKey) {
+        let _writing = self.write(&key.user);
+        let Some(before) = self.users.get(&key.user) else { return };
+        let others: Vec<Slot> = before.iter().filter(|slot| slot.entry != key.entry).cloned().collect();
+        if others.is_empty() {
+            self.users.remove(&key.user);
+        } else {
+            self.users.insert(key.user, others.into());
+        }
+    }
+
+    /// Takes all entries of a user away.
+    pub(super) fn purge(&self, user: &[u8; 16]) {
+        let _writing = self.write(user);
+        self.users.remove(user);
+    }
+
+    pub(super) fn clear(&self) {
+        self.users.clear();
+    }
+
+    /// How many users have entries here, and how many bytes they are taken for.
+    pub(super) fn size(&self) -> (usize, u64) {
+        (self.users.len(), self.users.weight())
+    }
+
+    /// Entries that may not get any older are not kept at all.
+    fn is_off(&self) -> bool {
+        self.max_age == Some(Duration::ZERO)
+    }
+
+    fn write(&self, user: &[u8; 16]) -> std::sync::MutexGuard<'_, ()> {
+        let stripe = usize::from(user[15]) % STRIPES;
+        self.writing[stripe].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl std::fmt::Debug for MemoryTier {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("MemoryTier").field("entries", &self.0.len()).finish_non_exhaustive()
+impl fmt::Debug for MemoryTier {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("MemoryTier").field("users", &self.users.len()).finish_non_exhaustive()
     }
 }

@@ -1,32 +1,49 @@
 //! Partner tokens, kept per user until they must not be: two tiers behind one type. A Redis fault is a miss, never an error.
+//!
+//! What is taken away stays away. A [`Fence`] is raised before something is fetched or obtained, and what was purged since
+//! is not kept; in Redis the same is done by the lock of who obtains it, which a purge takes too.
 
 pub mod entry;
+mod listener;
 mod memory;
+pub mod purge;
 pub mod redis;
 pub mod sealing;
+mod signals;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-pub use entry::{CacheKey, CachedToken};
-use memory::MemoryTier;
-pub use redis::{RedisError, RedisSettings, RedisTier};
-pub use sealing::{SealingError, SealingKeys};
+use tokio::sync::Notify;
 
-use crate::clock::{Clock, Timestamp};
+pub use entry::{CacheKey, CachedToken, FurtherTokens, Lifetimes};
+pub use listener::listen;
+use memory::MemoryTier;
+pub use purge::{Fence, Purge};
+use purge::{Generations, Marks};
+pub use redis::{Deployment, Lock, RedisError, RedisSettings, RedisTier};
+pub use sealing::{SealingError, SealingKeys};
+use signals::Signals;
+
+use crate::clock::Clock;
+
+/// More entries of one user than partners, clients and sets of scopes make: then it begins anew, so that a client that
+/// asks for every combination of scopes fills nothing.
+const MAX_ENTRIES_OF_A_USER: usize = 64;
+/// While another replica obtains a token it is looked at this often, should the news of it get lost.
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
 /// Limits of the cache.
 #[derive(Debug, Clone)]
 pub struct CacheSettings {
     /// Bytes of tokens in memory.
     pub memory_bytes: u64,
-    /// Entries in memory older than this are asked for in Redis again, so that another replica's purge is seen;
-    /// `None`: there is no other replica.
+    /// Entries in memory older than this are asked for in Redis again, so that another replica's purge is seen even if
+    /// the news of it got lost; `None`: there is no other replica; zero: nothing is kept in memory.
     pub memory_max_age: Option<Duration>,
-    /// An entry with less than this left is a miss: its bearer would be refused at the partner's service.
-    pub margin: Duration,
-    /// Nothing is kept longer, whatever its `expires_in`.
-    pub max_lifetime: Duration,
+    /// How long tokens are served and kept.
+    pub lifetimes: Lifetimes,
 }
 
 /// Where a token was found.
@@ -51,44 +68,218 @@ impl Tier {
 /// The two tiers.
 #[derive(Debug)]
 pub struct TokenCache {
-    settings: CacheSettings,
+    lifetimes: Lifetimes,
     memory: MemoryTier,
     redis: Option<RedisTier>,
+    generations: Generations,
+    marks: Marks,
+    signals: Signals,
+    /// Whether the generations of the other replicas were asked for.
+    settled: AtomicBool,
+    settling: Notify,
     clock: Clock,
+}
+
+/// Who obtains a token that is not there.
+#[derive(Debug)]
+pub enum Claim {
+    /// Another replica did meanwhile.
+    Filled(Arc<CachedToken>),
+    /// We, and nobody else on any replica. The token that was kept before, whatever is left of it.
+    Ours(Option<Lock>, Option<Arc<CachedToken>>),
+    /// We, and perhaps others: there is no agreeing with them. What others may be using is not touched.
+    Alone,
 }
 
 impl TokenCache {
     /// `redis`: absent, the cache is this process's memory alone.
-    pub fn new(settings: CacheSettings, redis: Option<RedisTier>, clock: Clock) -> Self {
-        let memory = MemoryTier::new(settings.memory_bytes);
-        Self { settings, memory, redis, clock }
-    }
-
-    /// The token under `key`, unless it is missing or has less than the margin left.
-    pub async fn get(&self, key: &CacheKey) -> Option<(Arc<CachedToken>, Tier)> {
-        let now = self.clock.now();
-        let monotonic = self.clock.monotonic();
-        if let Some(token) = self.memory.get(key, monotonic, self.settings.memory_max_age)
-            && self.is_usable(&token, now)
-        {
-            return Some((token, Tier::Memory));
+    pub fn new(settings: &CacheSettings, redis: Option<RedisTier>, clock: Clock) -> Self {
+        let lifetimes = settings.lifetimes;
+        let memory =
+            MemoryTier::new(settings.memory_bytes, settings.memory_max_age, lifetimes, clock.clone());
+        Self {
+            lifetimes,
+            memory,
+            settled: AtomicBool::new(redis.is_none()),
+            settling: Notify::new(),
+            redis,
+            generations: Generations::new(),
+            marks: Marks::default(),
+            signals: Signals::default(),
+            clock,
         }
-        let token = self.redis.as_ref()?.get(key).await.filter(|token| self.is_usable(token, now))?;
-        let token = Arc::new(token);
-        self.memory.put(*key, Arc::clone(&token), monotonic);
-        Some((token, Tier::Redis))
     }
 
-    /// Keeps `token` until its end less the margin. One that has less left than that is not kept at all.
-    pub async fn put(&self, key: &CacheKey, token: Arc<CachedToken>) {
-        let lifetime = self.lifetime(&token, self.clock.now());
-        if lifetime.is_zero() {
+    /// Whether the generations that go into keys are those of all replicas, or could not be had.
+    pub fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
+    }
+
+    /// Waits until they are, no longer than Redis may take to answer.
+    pub async fn settle(&self) {
+        let told = self.settling.notified();
+        tokio::pin!(told);
+        told.as_mut().enable();
+        if self.is_settled() {
             return;
         }
-        self.memory.put(*key, Arc::clone(&token), self.clock.monotonic());
-        if let Some(redis) = &self.redis {
-            redis.put(key, &token, lifetime).await;
+        let longest = self.redis.as_ref().map_or(Duration::ZERO, |redis| redis.timeout() * 3);
+        let _ = tokio::time::timeout(longest, told).await;
+        self.is_now_settled();
+    }
+
+    fn is_now_settled(&self) {
+        self.settled.store(true, Ordering::Release);
+        self.settling.notify_waiters();
+    }
+
+    /// What goes into the keys of one client's tokens for one partner: replaced by a purge of either, or of everything.
+    pub fn generations(&self, client: &str, partner: &str) -> [[u8; 16]; 3] {
+        self.generations.of(client, partner)
+    }
+
+    /// To be raised before a token is obtained.
+    pub fn fence(&self) -> Fence {
+        self.marks.fence()
+    }
+
+    /// The token in memory, if it can be served.
+    pub fn recall(&self, key: &CacheKey) -> Option<Arc<CachedToken>> {
+        self.memory.get(key, self.clock.now())
+    }
+
+    /// The token in Redis, if it can be served.
+    pub async fn fetch(&self, key: &CacheKey) -> Option<Arc<CachedToken>> {
+        let redis = self.redis.as_ref()?;
+        let fence = self.fence();
+        let token = Arc::new(redis.get(key).await?);
+        self.found(key, token, fence)
+    }
+
+    /// Something that was found in Redis goes into memory, if it is good.
+    fn found(&self, key: &CacheKey, token: Arc<CachedToken>, fence: Fence) -> Option<Arc<CachedToken>> {
+        let now = self.clock.now();
+        if self.lifetimes.served(&token, now).is_zero() {
+            return None;
         }
+        let may = || self.marks.allow(&key.user, fence);
+        self.memory.put(key, Arc::clone(&token), now, may).then_some(token)
+    }
+
+    /// Agrees with the other replicas on who obtains a token, and waits for whoever does. `than`: only a token that was
+    /// obtained later will do. To be bounded by the caller.
+    pub async fn claim(&self, key: &CacheKey, than: Option<&CachedToken>) -> Claim {
+        let newer = |token: &CachedToken| than.is_none_or(|old| token.obtained_at > old.obtained_at);
+        let Some(redis) = &self.redis else {
+            // Who had the turn before may have brought it.
+            return match self.recall(key).filter(|token| newer(token)) {
+                Some(token) => Claim::Filled(token),
+                None => Claim::Ours(None, self.memory.last(key)),
+            };
+        };
+        let waiting = self.signals.wait(key.entry);
+        loop {
+            let told = waiting.told();
+            tokio::pin!(told);
+            told.as_mut().enable();
+            let fence = self.fence();
+            let Some(claimed) = redis.claim(key).await else { return Claim::Alone };
+            let entry = claimed.entry.map(Arc::new);
+            let good =
+                entry.clone().filter(|token| newer(token)).and_then(|token| self.found(key, token, fence));
+            match (good, claimed.lock) {
+                (Some(token), lock) => {
+                    if let Ok(lock) = lock {
+                        redis.release(&lock).await;
+                    }
+                    return Claim::Filled(token);
+                }
+                (None, Ok(lock)) => return Claim::Ours(Some(lock), entry),
+                (None, Err(held)) => {
+                    let _ = tokio::time::timeout(held.min(LONGEST_WAIT), told).await;
+                }
+            }
+        }
+    }
+
+    /// Does work that a lock was taken for, and holds it meanwhile.
+    pub async fn while_locked<T>(&self, lock: Option<&Lock>, work: impl Future<Output = T>) -> T {
+        let (Some(redis), Some(lock)) = (&self.redis, lock) else { return work.await };
+        tokio::pin!(work);
+        loop {
+            match tokio::time::timeout(redis::LOCK_LIFE / 3, &mut work).await {
+                Ok(outcome) => return outcome,
+                Err(_) => redis.extend(lock).await,
+            }
+        }
+    }
+
+    /// Keeps what was obtained since `fence`, in Redis first: a refresh token that replaced another is written down
+    /// before anybody depends on it. False: the user was purged meanwhile, and the token must not be used.
+    pub async fn keep(
+        &self,
+        key: &CacheKey,
+        token: &Arc<CachedToken>,
+        fence: Fence,
+        lock: Option<&Lock>,
+    ) -> bool {
+        let now = self.clock.now();
+        let lifetime = self.lifetimes.kept(token, now);
+        if lifetime.is_zero() {
+            self.give_up(lock).await;
+            return self.marks.allow(&key.user, fence);
+        }
+        if let (Some(redis), Some(lock)) = (&self.redis, lock)
+            && redis.keep(lock, token, lifetime).await == Some(false)
+        {
+            return false;
+        }
+        self.memory.put(key, Arc::clone(token), now, || self.marks.allow(&key.user, fence))
+    }
+
+    /// Gives a lock back without a token.
+    pub async fn give_up(&self, lock: Option<&Lock>) {
+        if let (Some(redis), Some(lock)) = (&self.redis, lock) {
+            redis.release(lock).await;
+        }
+    }
+
+    /// Takes one entry away, here and in Redis. Other replicas serve theirs until it is as old as it may get.
+    pub async fn remove(&self, key: &CacheKey) {
+        self.memory.remove(key);
+        if let Some(redis) = &self.redis {
+            redis.remove(key).await;
+        }
+    }
+
+    /// Takes entries away: here at once, in Redis and on the other replicas as soon as they hear of it. What is on its
+    /// way to the cache does not get there any more. False: Redis could not be told; it will be, as soon as it listens.
+    pub async fn purge(&self, purge: &Purge) -> bool {
+        self.take_away(purge);
+        match &self.redis {
+            None => true,
+            Some(redis) => self.tell(redis, purge).await,
+        }
+    }
+
+    /// In this process.
+    fn take_away(&self, purge: &Purge) {
+        match purge {
+            Purge::User(user) => {
+                self.marks.mark(*user);
+                self.memory.purge(user);
+            }
+            Purge::Client(_) | Purge::Partner(_) => self.generations.renew(purge),
+            Purge::All => {
+                self.generations.renew(purge);
+                self.memory.clear();
+            }
+        }
+    }
+
+    /// What is left of a token's life.
+    pub fn lifetimes(&self) -> &Lifetimes {
+        &self.lifetimes
     }
 
     /// Whether the Redis tier answers; `None`: there is none.
@@ -96,11 +287,8 @@ impl TokenCache {
         self.redis.as_ref().map(RedisTier::answers)
     }
 
-    fn is_usable(&self, token: &CachedToken, now: Timestamp) -> bool {
-        !self.lifetime(token, now).is_zero() && now < token.obtained_at.plus(self.settings.max_lifetime)
-    }
-
-    fn lifetime(&self, token: &CachedToken, now: Timestamp) -> Duration {
-        now.until(token.expires_at.minus(self.settings.margin)).min(self.settings.max_lifetime)
+    /// How many users have entries in memory, and how many bytes they are taken for.
+    pub fn memory_size(&self) -> (usize, u64) {
+        self.memory.size()
     }
 }

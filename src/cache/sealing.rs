@@ -12,7 +12,7 @@ use crate::random;
 use crate::secret::sha256;
 
 /// The first byte of every sealed value.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const KEY_ID_LEN: usize = 8;
 const HEADER_LEN: usize = 1 + KEY_ID_LEN + NONCE_LEN;
 
@@ -35,6 +35,11 @@ impl SealingKeys {
         keys.iter().map(|bytes| key(bytes)).collect::<Result<_, _>>().map(Self)
     }
 
+    /// A key of this process's own: what it seals nobody else can open, and it neither after a restart.
+    pub fn of_this_process() -> Result<Self, SealingError> {
+        Self::new(&[&*Zeroizing::new(random::bytes())])
+    }
+
     /// Seals `plain` for `place`.
     pub(super) fn seal(&self, place: &CacheKey, plain: &[u8]) -> Option<Vec<u8>> {
         let (id, key) = self.0.first()?;
@@ -50,17 +55,15 @@ impl SealingKeys {
         Some(sealed)
     }
 
-    /// Opens what was sealed for `place`; `None` when it was truncated, altered, moved, or sealed by a stranger.
-    pub(super) fn open(&self, place: &CacheKey, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let (header, body) = sealed.split_at_checked(HEADER_LEN)?;
+    /// Opens what was sealed for `place`, where it stands; `None` when it was truncated, altered, moved, or sealed by a
+    /// stranger.
+    pub(super) fn open<'s>(&self, place: &CacheKey, sealed: &'s mut [u8]) -> Option<&'s [u8]> {
+        let (header, body) = sealed.split_at_mut_checked(HEADER_LEN)?;
         let (version, rest) = header.split_first()?;
         let (id, nonce) = rest.split_at_checked(KEY_ID_LEN)?;
         let (_, key) = self.0.iter().find(|(known, _)| *version == VERSION && known == id)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let mut body = Zeroizing::new(body.to_vec());
-        let length = key.open_in_place(nonce, Aad::from(place.associated_data()), &mut body).ok()?.len();
-        body.truncate(length);
-        Some(body)
+        key.open_in_place(nonce, Aad::from(place.associated_data()), body).ok().map(|plain| &*plain)
     }
 }
 
@@ -81,23 +84,28 @@ impl fmt::Debug for SealingKeys {
 mod tests {
     use super::*;
 
-    const PLACE: CacheKey = CacheKey { user: [1; 16], entry: [2; 32] };
-    const ELSEWHERE: CacheKey = CacheKey { user: [1; 16], entry: [3; 32] };
+    const PLACE: CacheKey = CacheKey { user: [1; 16], entry: [2; 16] };
+    const ELSEWHERE: CacheKey = CacheKey { user: [1; 16], entry: [3; 16] };
+
+    fn opens(keys: &SealingKeys, place: &CacheKey, sealed: &[u8]) -> bool {
+        keys.open(place, &mut sealed.to_vec()).is_some()
+    }
 
     #[test]
     fn a_sealed_value_opens_in_its_place_only() {
         let keys = SealingKeys::new(&[&[1; 32]]).unwrap();
         let sealed = keys.seal(&PLACE, b"token").unwrap();
-        assert_eq!(keys.open(&PLACE, &sealed).unwrap().as_slice(), b"token");
-        assert!(keys.open(&ELSEWHERE, &sealed).is_none(), "moved");
-        assert!(SealingKeys::new(&[&[2; 32]]).unwrap().open(&PLACE, &sealed).is_none(), "a stranger's key");
+        assert_eq!(keys.open(&PLACE, &mut sealed.clone()).unwrap(), b"token");
+        assert!(!opens(&keys, &ELSEWHERE, &sealed), "moved");
+        assert!(!opens(&SealingKeys::new(&[&[2; 32]]).unwrap(), &PLACE, &sealed), "a stranger's key");
+        assert!(!opens(&SealingKeys::of_this_process().unwrap(), &PLACE, &sealed), "another process");
         for length in 0..sealed.len() {
-            assert!(keys.open(&PLACE, &sealed[..length]).is_none(), "truncated to {length}");
+            assert!(!opens(&keys, &PLACE, &sealed[..length]), "truncated to {length}");
         }
         for position in 0..sealed.len() {
             let mut altered = sealed.clone();
             altered[position] ^= 1;
-            assert!(keys.open(&PLACE, &altered).is_none(), "altered at {position}");
+            assert!(!opens(&keys, &PLACE, &altered), "altered at {position}");
         }
     }
 
@@ -106,8 +114,9 @@ mod tests {
         let (old, new) = (&[1; 32], &[2; 32]);
         let sealed = SealingKeys::new(&[old]).unwrap().seal(&PLACE, b"x").unwrap();
         let rotated = SealingKeys::new(&[new, old]).unwrap();
-        assert!(rotated.open(&PLACE, &sealed).is_some());
+        assert!(opens(&rotated, &PLACE, &sealed));
         let resealed = rotated.seal(&PLACE, b"x").unwrap();
-        assert!(SealingKeys::new(&[new]).unwrap().open(&PLACE, &resealed).is_some());
+        assert!(opens(&SealingKeys::new(&[new]).unwrap(), &PLACE, &resealed));
+        assert_ne!(sealed, SealingKeys::new(&[old]).unwrap().seal(&PLACE, b"x").unwrap(), "each has a nonce");
     }
 }

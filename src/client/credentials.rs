@@ -9,11 +9,11 @@ use crate::secret::{Secret, Token};
 
 /// What a request presents.
 #[derive(Debug)]
-pub enum Credentials {
+pub enum Credentials<'f> {
     /// `client_id` alone: a public client.
     None {
         /// The client id.
-        id: String,
+        id: &'f str,
     },
     /// The Basic scheme. More than one reading, because clients that do not form-encode exist (RFC 6749 §2.3.1 says
     /// they must): the first is the specification's.
@@ -24,14 +24,14 @@ pub enum Credentials {
     /// `client_id` and `client_secret` in the body.
     Post {
         /// The client id.
-        id: String,
+        id: &'f str,
         /// The secret.
         secret: Secret,
     },
     /// `client_assertion` (RFC 7523 §2.2).
     Assertion {
         /// `client_id`, when it is in the body too.
-        id: Option<String>,
+        id: Option<&'f str>,
         /// The assertion.
         assertion: Token,
     },
@@ -57,10 +57,10 @@ pub enum CredentialsError {
     OtherId,
 }
 
-impl Credentials {
+impl<'f> Credentials<'f> {
     /// Reads the `Authorization` header and the form.
-    pub fn read(authorization: Option<&str>, form: &Form<'_>) -> Result<Self, CredentialsError> {
-        let id = form.get("client_id").map(str::to_owned);
+    pub fn read(authorization: Option<&str>, form: &'f Form<'_>) -> Result<Self, CredentialsError> {
+        let id = form.get("client_id");
         let secret = form.get("client_secret");
         let assertion = form.get("client_assertion");
         let methods = [authorization.is_some(), secret.is_some(), assertion.is_some()];
@@ -70,7 +70,7 @@ impl Credentials {
         if let Some(header) = authorization {
             let mut readings = basic(header).ok_or(CredentialsError::Header)?;
             if let Some(id) = id {
-                readings.retain(|(known, _)| *known == id);
+                readings.retain(|(known, _)| known == id);
             }
             if readings.is_empty() {
                 return Err(CredentialsError::OtherId);
@@ -111,8 +111,18 @@ fn basic(header: &str) -> Option<Vec<(String, Secret)>> {
 mod tests {
     use super::*;
 
-    fn read(authorization: Option<&str>, body: &str) -> Result<Credentials, CredentialsError> {
-        Credentials::read(authorization, &Form::parse(body.as_bytes()).unwrap())
+    fn refused(authorization: Option<&str>, body: &str) -> Option<CredentialsError> {
+        Credentials::read(authorization, &Form::parse(body.as_bytes()).unwrap()).err()
+    }
+
+    fn readings(authorization: &str, body: &str) -> Vec<(String, String)> {
+        let form = Form::parse(body.as_bytes()).unwrap();
+        match Credentials::read(Some(authorization), &form) {
+            Ok(Credentials::Basic { readings }) => {
+                readings.into_iter().map(|(id, secret)| (id, secret.expose().to_owned())).collect()
+            }
+            other => panic!("not basic: {other:?}"),
+        }
     }
 
     #[test]
@@ -123,7 +133,7 @@ mod tests {
             (Some(basic), "client_assertion=x"),
             (None, "client_id=a&client_secret=x&client_assertion=y"),
         ] {
-            assert_eq!(read(header, body).err(), Some(CredentialsError::Several), "{header:?} {body}");
+            assert_eq!(refused(header, body), Some(CredentialsError::Several), "{header:?} {body}");
         }
     }
 
@@ -140,21 +150,18 @@ mod tests {
             (Some("Basic YTpi"), "client_id=other", CredentialsError::OtherId),
             (None, "client_assertion=x", CredentialsError::AssertionType),
         ] {
-            assert_eq!(read(header, body).err(), Some(expected), "{header:?} {body}");
+            assert_eq!(refused(header, body), Some(expected), "{header:?} {body}");
         }
     }
 
     #[test]
     fn basic_is_read_encoded_first_and_raw_second() {
-        let header = format!("Basic {}", STANDARD.encode("a%20b:100%25+"));
-        let Ok(Credentials::Basic { readings }) = read(Some(&header), "") else { panic!("not basic") };
-        let shown: Vec<_> = readings.iter().map(|(id, secret)| (id.as_str(), secret.expose())).collect();
-        assert_eq!(shown, [("a b", "100% "), ("a%20b", "100%25+")]);
-        let body = "client_id=a%2520b";
-        let Ok(Credentials::Basic { readings }) = read(Some(&header), body) else { panic!("not basic") };
-        assert_eq!(readings.len(), 1, "client_id in the body says which reading is meant");
-        let header = format!("Basic {}", STANDARD.encode("a:100%"));
-        let Ok(Credentials::Basic { readings }) = read(Some(&header), "") else { panic!("not basic") };
-        assert_eq!(readings.len(), 1, "not decodable: the raw reading alone");
+        let basic = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
+        let owned = |id: &str, secret: &str| (id.to_owned(), secret.to_owned());
+        let header = basic("a%20b:100%25+");
+        assert_eq!(readings(&header, ""), [owned("a b", "100% "), owned("a%20b", "100%25+")]);
+        let named = readings(&header, "client_id=a%2520b");
+        assert_eq!(named.len(), 1, "client_id in the body says which reading is meant");
+        assert_eq!(readings(&basic("a:100%"), "").len(), 1, "not decodable: the raw reading alone");
     }
 }

@@ -11,7 +11,7 @@ use super::replay::ReplayMemory;
 use crate::clock::Clock;
 use crate::jose::{Algorithm, KeySet, UnverifiedToken};
 use crate::oauth::scope::ScopeSet;
-use crate::secret::{Secret, Token};
+use crate::secret::{Secret, Token, digest_of_name};
 
 /// A registered client.
 #[derive(Debug)]
@@ -66,15 +66,35 @@ pub enum Names {
     /// `["*"]`.
     All,
     /// These.
-    Only(HashSet<String>),
+    Only {
+        /// As written.
+        names: HashSet<String>,
+        /// [`digest_of_name`] of each.
+        digests: HashSet<[u8; 16]>,
+    },
 }
 
 impl Names {
+    /// These.
+    pub fn only<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        let names: HashSet<String> = names.into_iter().map(str::to_owned).collect();
+        let digests = names.iter().map(|name| digest_of_name(name)).collect();
+        Self::Only { names, digests }
+    }
+
     /// Whether `name` is among them.
     pub fn contain(&self, name: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Only(names) => names.contains(name),
+            Self::Only { names, .. } => names.contains(name),
+        }
+    }
+
+    /// Whether the name of this digest is among them: what is remembered of a million tokens holds no text.
+    pub fn contain_digest(&self, digest: &[u8; 16]) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only { digests, .. } => digests.contains(digest),
         }
     }
 }
@@ -112,8 +132,13 @@ impl ClientRegistry {
         Self { clients, audiences, used: ReplayMemory::default(), clock }
     }
 
+    /// Whether a client of this id is registered.
+    pub fn knows(&self, id: &str) -> bool {
+        self.clients.contains_key(id)
+    }
+
     /// The client that the credentials prove.
-    pub fn authenticate(&self, credentials: &Credentials) -> Result<Arc<Client>, ClientError> {
+    pub fn authenticate(&self, credentials: &Credentials<'_>) -> Result<&Arc<Client>, ClientError> {
         match credentials {
             Credentials::None { id } => {
                 let client = self.find(id)?;
@@ -126,9 +151,7 @@ impl ClientRegistry {
                 let mut outcome = Err(ClientError::Unknown);
                 for (id, presented) in readings {
                     outcome = self.find(id).and_then(|client| match &client.authentication {
-                        ClientAuthenticationMethod::SecretBasic(secret) => {
-                            matches(secret, presented, &client)
-                        }
+                        ClientAuthenticationMethod::SecretBasic(secret) => matches(secret, presented, client),
                         _ => Err(ClientError::Method),
                     });
                     if outcome.is_ok() {
@@ -140,19 +163,19 @@ impl ClientRegistry {
             Credentials::Post { id, secret: presented } => {
                 let client = self.find(id)?;
                 match &client.authentication {
-                    ClientAuthenticationMethod::SecretPost(secret) => matches(secret, presented, &client),
+                    ClientAuthenticationMethod::SecretPost(secret) => matches(secret, presented, client),
                     _ => Err(ClientError::Method),
                 }
             }
-            Credentials::Assertion { id, assertion } => self.verify_assertion(id.as_deref(), assertion),
+            Credentials::Assertion { id, assertion } => self.verify_assertion(*id, assertion),
         }
     }
 
-    fn find(&self, id: &str) -> Result<Arc<Client>, ClientError> {
-        self.clients.get(id).cloned().ok_or(ClientError::Unknown)
+    fn find(&self, id: &str) -> Result<&Arc<Client>, ClientError> {
+        self.clients.get(id).ok_or(ClientError::Unknown)
     }
 
-    fn verify_assertion(&self, id: Option<&str>, assertion: &Token) -> Result<Arc<Client>, ClientError> {
+    fn verify_assertion(&self, id: Option<&str>, assertion: &Token) -> Result<&Arc<Client>, ClientError> {
         let unverified = UnverifiedToken::parse(assertion.expose()).map_err(AssertionError::Token)?;
         let named = assertion::unverified_client_id(&unverified)?;
         if id.is_some_and(|id| id != named) {
@@ -172,8 +195,12 @@ impl ClientRegistry {
     }
 }
 
-fn matches(secret: &Secret, presented: &Secret, client: &Arc<Client>) -> Result<Arc<Client>, ClientError> {
-    if secret.matches(presented.expose()) { Ok(Arc::clone(client)) } else { Err(ClientError::Secret) }
+fn matches<'c>(
+    secret: &Secret,
+    presented: &Secret,
+    client: &'c Arc<Client>,
+) -> Result<&'c Arc<Client>, ClientError> {
+    if secret.matches(presented.expose()) { Ok(client) } else { Err(ClientError::Secret) }
 }
 
 #[cfg(test)]
@@ -187,7 +214,7 @@ mod tests {
     const NOW: i64 = 1_700_000_000;
 
     fn client(id: &str, authentication: ClientAuthenticationMethod) -> Client {
-        let own = Names::Only(HashSet::from([id.to_owned()]));
+        let own = Names::only([id]);
         Client {
             id: id.to_owned(),
             authentication,
@@ -216,12 +243,11 @@ mod tests {
     #[test]
     fn each_client_uses_its_own_method_only() {
         let (registry, ..) = registry();
-        let basic = |id: &str, secret: &str| Credentials::Basic {
+        let basic = |id: &'static str, secret: &str| Credentials::Basic {
             readings: vec![(id.to_owned(), Secret::from(secret))],
         };
-        let post =
-            |id: &str, secret: &str| Credentials::Post { id: id.to_owned(), secret: Secret::from(secret) };
-        let none = |id: &str| Credentials::None { id: id.to_owned() };
+        let post = |id: &'static str, secret: &str| Credentials::Post { id, secret: Secret::from(secret) };
+        let none = |id: &'static str| Credentials::None { id };
         for (credentials, expected) in [
             (none("public"), None),
             (basic("basic", "s 1"), None),

@@ -35,6 +35,7 @@ pub(super) struct GrantTable {
     token_types: Vec<String>,
     user_refusals: Vec<String>,
     credential_refusals: Vec<String>,
+    use_refresh_token: bool,
     forward_refresh_token: bool,
     forward_id_token: bool,
 }
@@ -55,6 +56,7 @@ impl Default for GrantTable {
             token_types: texts(&["Bearer"]),
             user_refusals: texts(&["invalid_grant", "access_denied", "invalid_target"]),
             credential_refusals: texts(&["invalid_client", "unauthorized_client"]),
+            use_refresh_token: true,
             forward_refresh_token: false,
             forward_id_token: false,
         }
@@ -101,6 +103,7 @@ impl GrantTable {
             token_types: self.token_types,
             user_refusals: RefusalPattern::parse_all(&self.user_refusals),
             credential_refusals: RefusalPattern::parse_all(&self.credential_refusals),
+            use_refresh_token: self.use_refresh_token,
             forward_refresh_token: self.forward_refresh_token,
             forward_id_token: self.forward_id_token,
         }

@@ -52,6 +52,8 @@ pub struct Home {
     pub introspection: Introspection,
     /// How long an introspection answer counts: the time for which a revoked token still works.
     pub introspection_cache: Duration,
+    /// How many verified tokens are remembered at most.
+    pub remembered_tokens: usize,
     /// Least time between two fetches of the key set that unknown `kid`s cause; else anybody's made-up tokens would
     /// have the broker hammer the home IdM.
     pub key_refresh_cooldown: Duration,
@@ -125,6 +127,7 @@ pub(super) struct HomeTable {
     introspection: Introspection,
     #[serde(deserialize_with = "value::duration")]
     introspection_cache: Duration,
+    remembered_tokens: usize,
     #[serde(deserialize_with = "value::duration")]
     key_refresh_cooldown: Duration,
     #[serde(deserialize_with = "value::duration")]
@@ -158,6 +161,7 @@ impl Default for HomeTable {
             broker_named_in: Vec::new(),
             introspection: Introspection::Never,
             introspection_cache: Duration::from_secs(5),
+            remembered_tokens: 100_000,
             key_refresh_cooldown: Duration::from_secs(30),
             key_refresh_interval: Duration::from_secs(300),
             max_token_lifetime: Duration::from_secs(366 * 24 * 3600),
@@ -231,6 +235,7 @@ impl HomeTable {
             broker_named_in: self.broker_named_in,
             introspection: self.introspection,
             introspection_cache: self.introspection_cache,
+            remembered_tokens: self.remembered_tokens,
             key_refresh_cooldown: self.key_refresh_cooldown,
             key_refresh_interval: self.key_refresh_interval,
             max_token_lifetime: self.max_token_lifetime,

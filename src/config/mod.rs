@@ -8,6 +8,7 @@
 //! Nothing but `app` and `cli` reads this module: everything else is constructed from plain values.
 
 mod admin;
+mod audit;
 mod cache;
 mod clients;
 mod connection;
@@ -40,7 +41,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use admin::Admin;
-pub use cache::{Cache, Redis, SealingKey};
+pub use audit::Audit;
+pub use cache::{Cache, Redis, RedisDeployment, SealingKey};
 pub use clients::{CallerAuthentication, Client, Selection};
 pub use connection::Connection;
 pub use file::{KeyFile, TextFile};
@@ -98,6 +100,8 @@ pub struct Configuration {
     pub admin: Admin,
     /// Logs.
     pub log: Log,
+    /// The audit log.
+    pub audit: Audit,
     /// Where the partner files are.
     pub partners_directory: PathBuf,
     /// The home domain.
@@ -122,6 +126,7 @@ struct BrokerTable {
     server: server::ServerTable,
     admin: admin::AdminTable,
     log: Log,
+    audit: audit::AuditTable,
     partners: PartnersTable,
     home: home::HomeTable,
     signing: signing::SigningTable,
@@ -185,6 +190,7 @@ pub fn load(sources: &Sources) -> Result<Configuration, Problems> {
         server,
         admin,
         log: table.log,
+        audit: table.audit.resolve(),
         partners_directory,
         home,
         signing,

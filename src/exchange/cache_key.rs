@@ -4,61 +4,55 @@
 use super::RequestedToken;
 use crate::cache::CacheKey;
 use crate::home::Subject;
-use crate::oauth::scope::ScopeSet;
-use crate::partner::Partner;
-use crate::secret::sha256;
+use crate::jose::Claims;
+use crate::partner::{Partner, ScopeMask};
+use crate::secret::digest_of_parts;
 
-/// The key of what `client_id` may get at `partner` for `subject`.
-pub fn of(
-    subject: &Subject,
-    client_id: &str,
-    partner: &Partner,
-    scope: &ScopeSet,
-    requested: RequestedToken,
-) -> CacheKey {
-    let user = [&subject.issuer, &subject.claim, &subject.id].map(String::as_bytes);
-    let scope = scope.to_string();
-    let known_as = known_as(subject, partner);
-    let rest = [
-        client_id.as_bytes(),
-        partner.id.as_bytes(),
-        &partner.epoch,
-        scope.as_bytes(),
-        requested.as_str().as_bytes(),
-        &known_as,
-    ];
-    key(user, rest)
+/// Who asks for what, besides the user.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The client.
+    pub client_id: &'a str,
+    /// The partner: its id, and the epoch of its definition.
+    pub partner: &'a Partner,
+    /// Scopes of this partner, as this definition of it numbers them.
+    pub scope: ScopeMask,
+    /// What was asked for.
+    pub requested: RequestedToken,
+    /// [`crate::cache::TokenCache::generations`] of the two.
+    pub generations: &'a [[u8; 16]; 3],
 }
 
-/// The claims by which the partner may come to know the user. One account (`sub`) can be signed in under several MCX ids
-/// (TS 33.180 B.2), and a partner that is told the MCX id gives each its own token: under one key, whoever signs in as
-/// one of them would be handed the token of another.
-fn known_as(subject: &Subject, partner: &Partner) -> Vec<u8> {
-    let names = subject.identity_claims.iter().chain(partner.security_token.subject_claims());
-    let mut bytes = Vec::with_capacity(256);
-    for name in names {
-        if let Some(value) = subject.claims.get(name) {
-            append(&mut bytes, &[name.as_bytes(), value.to_string().as_bytes()]);
-        }
-    }
-    bytes
+/// The key of what is wanted for `subject`. `minted_from`: its claims, if the partner is told some of them by the broker.
+pub fn of(subject: &Subject<'_>, wanted: Wanted<'_>, minted_from: Option<&Claims>) -> CacheKey {
+    let minted_from = minted_from.map(|claims| known_as(claims, wanted.partner)).unwrap_or_default();
+    key(
+        subject.user,
+        [
+            &subject.identity,
+            wanted.client_id.as_bytes(),
+            wanted.partner.id.as_bytes(),
+            &wanted.partner.epoch,
+            &wanted.scope.to_bytes(),
+            wanted.requested.as_str().as_bytes(),
+            wanted.generations.as_flattened(),
+            &minted_from,
+        ],
+    )
 }
 
-fn key(user: [&[u8]; 3], rest: [&[u8]; 6]) -> CacheKey {
-    let mut bytes = Vec::with_capacity(512);
-    append(&mut bytes, &user);
-    let whole_user = sha256(&bytes);
-    append(&mut bytes, &rest);
-    let mut user = [0; 16];
-    user.copy_from_slice(&whole_user[..16]);
-    CacheKey { user, entry: sha256(&bytes) }
+/// The claims that the broker itself tells the partner, besides those that name users: whoever has others there is somebody else to it.
+fn known_as(claims: &Claims, partner: &Partner) -> [u8; 16] {
+    let names = partner.minted_from.iter();
+    let values: Vec<(&String, String)> =
+        names.filter_map(|name| Some((name, claims.get(name)?.to_string()))).collect();
+    let parts: Vec<&[u8]> =
+        values.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]).collect();
+    digest_of_parts(&parts)
 }
 
-fn append(bytes: &mut Vec<u8>, parts: &[&[u8]]) {
-    for part in parts {
-        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        bytes.extend_from_slice(part);
-    }
+fn key(user: [u8; 16], parts: [&[u8]; 8]) -> CacheKey {
+    CacheKey { user, entry: digest_of_parts(&parts) }
 }
 
 #[cfg(test)]
@@ -67,15 +61,16 @@ mod tests {
 
     use super::*;
 
-    type Parts = ([Vec<u8>; 3], [Vec<u8>; 6]);
+    type Parts = ([u8; 16], [Vec<u8>; 8]);
 
-    fn of_parts((user, rest): &Parts) -> CacheKey {
-        key(user.each_ref().map(Vec::as_slice), rest.each_ref().map(Vec::as_slice))
+    fn of_parts((user, parts): &Parts) -> CacheKey {
+        key(*user, parts.each_ref().map(Vec::as_slice))
     }
 
     fn parts() -> impl Strategy<Value = Parts> {
         let part = || proptest::collection::vec(0u8..3, 0..3);
-        ([part(), part(), part()], [part(), part(), part(), part(), part(), part()])
+        let parts = [part(), part(), part(), part(), part(), part(), part(), part()];
+        ((0u8..3).prop_map(|byte| [byte; 16]), parts)
     }
 
     proptest! {
@@ -86,13 +81,15 @@ mod tests {
         }
 
         #[test]
-        fn a_byte_moved_to_the_next_part_changes_the_key(text in "[a-z]{2,20}", at in 1usize..19) {
-            let at = at.min(text.len() - 1);
-            let rest = || [vec![], vec![], vec![], vec![], vec![], vec![]];
-            let whole = ([text.clone().into_bytes(), vec![], vec![]], rest());
-            let (head, tail) = text.as_bytes().split_at(at);
-            let split = ([head.to_vec(), tail.to_vec(), vec![]], rest());
-            prop_assert_ne!(of_parts(&whole), of_parts(&split));
+        fn a_byte_moved_to_the_next_part_changes_the_key(text in "[a-z]{2,20}", at in 1usize..19, place in 0usize..7) {
+            let (head, tail) = text.as_bytes().split_at(at.min(text.len() - 1));
+            let with = |first: &[u8], second: &[u8]| {
+                let mut parts: [Vec<u8>; 8] = Default::default();
+                parts[place] = first.to_vec();
+                parts[place + 1] = second.to_vec();
+                of_parts(&([0; 16], parts))
+            };
+            prop_assert_ne!(with(text.as_bytes(), b""), with(head, tail));
         }
     }
 }

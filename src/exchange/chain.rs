@@ -1,50 +1,46 @@
-//! The chain of two legs for one request: security token, then partner token.
+//! The chain of two legs for one token: security token, then partner token. It owns what it needs, because it goes on when
+//! the one who asked for it has hung up.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::deadline::Deadline;
-use super::{Exchange, ExchangeError, ExchangeRequest, Leg};
-use crate::cache::CachedToken;
+use super::{Exchange, ExchangeError, Leg};
+use crate::cache::{CachedToken, FurtherTokens};
 use crate::client::Client;
-use crate::home::{SecurityTokenRequest, Subject};
+use crate::clock::Timestamp;
+use crate::home::{SecurityTokenRequest, User};
 use crate::oauth::scope::ScopeSet;
-use crate::partner::{Names, Partner};
+use crate::partner::{Names, Partner, PartnerToken};
 use crate::secret::Token;
 
 /// What policy has allowed, ready to be carried out.
-pub(super) struct Chain<'a> {
-    pub(super) exchange: &'a Exchange,
-    pub(super) request: &'a ExchangeRequest,
-    pub(super) client: &'a Client,
-    pub(super) subject: &'a Subject,
-    pub(super) partner: &'a Partner,
-    pub(super) scope: &'a ScopeSet,
-    pub(super) deadline: &'a Deadline,
+pub(super) struct Chain {
+    pub(super) exchange: Arc<Exchange>,
+    pub(super) client: Arc<Client>,
+    pub(super) user: User,
+    pub(super) subject_token: Token,
+    pub(super) partner: Arc<Partner>,
+    pub(super) scope: ScopeSet,
+    pub(super) deadline: Deadline,
 }
 
-impl Chain<'_> {
+impl Chain {
     /// Both legs. The security token is used for one grant and never again, whatever comes of it.
     pub(super) async fn access_token(&self) -> Result<CachedToken, ExchangeError> {
         let (security_token, _) = self.security_token().await?;
         let asked_at = self.exchange.clock.now();
-        let grant = self.partner.redeem(&security_token, &self.client.id, self.scope, asked_at);
+        let grant = self.partner.redeem(&security_token, &self.client.id, &self.scope, asked_at);
         let token = self.observed(Leg::Partner, grant).await?;
-        Ok(CachedToken {
-            access_token: token.access_token,
-            scope: token.scope.to_string(),
-            obtained_at: asked_at,
-            expires_at: token.expires_at,
-            refresh_token: token.refresh_token,
-            id_token: token.id_token,
-        })
+        Ok(cached(token, asked_at, asked_at))
     }
 
     /// The first leg (B.7.2, B.7.3): a fresh security token, looked at before it goes anywhere, and how long it lives.
     pub(super) async fn security_token(&self) -> Result<(Token, Duration), ExchangeError> {
-        let scope = self.partner.scopes.to_partner(self.scope);
+        let scope = self.partner.scopes.to_partner(&self.scope);
         let wanted = SecurityTokenRequest {
-            subject: self.subject,
-            subject_token: &self.request.subject_token,
+            user: &self.user,
+            subject_token: &self.subject_token,
             client_id: &self.client.id,
             scope: &scope,
         };
@@ -55,6 +51,26 @@ impl Chain<'_> {
             Names { broker: self.exchange.security_tokens.broker_id(), client: self.client.id.as_str() };
         let expires_at = self.partner.inspect(&token, names, now)?;
         Ok((token, now.until(expires_at)))
+    }
+
+    /// Another access token for the refresh token that `last` came with (B.5.2). `None`: there is none that may be used,
+    /// or the partner refused it, and the whole chain is to be walked.
+    pub(super) async fn refreshed(&self, last: &CachedToken) -> Result<Option<CachedToken>, ExchangeError> {
+        let now = self.exchange.clock.now();
+        let Some(refresh_token) = last.kept_refresh_token() else { return Ok(None) };
+        // The home IdM is not asked on this way, so it leads on for a while only.
+        if self.exchange.cache.lifetimes().refreshed(last, now).is_zero() {
+            return Ok(None);
+        }
+        let refresh = self.partner.refresh(refresh_token, &self.client.id, &self.scope, now);
+        let outcome = self.observed(Leg::Partner, refresh).await;
+        let code = match &outcome {
+            Ok(Some(_)) => "ok",
+            Ok(None) => "refused",
+            Err(error) => error.code(),
+        };
+        self.exchange.metrics.refresh(&self.partner.id, code);
+        Ok(outcome?.map(|token| cached(token, last.chained_at, now)))
     }
 
     /// Waits for one leg, no longer than the deadline, and measures it.
@@ -70,5 +86,23 @@ impl Chain<'_> {
         let took = clock.monotonic().saturating_sub(started);
         self.exchange.metrics.leg(leg.as_str(), &self.partner.id, code, took);
         outcome
+    }
+}
+
+fn cached(token: PartnerToken, chained_at: Timestamp, obtained_at: Timestamp) -> CachedToken {
+    let further = FurtherTokens {
+        kept_refresh_token: token.kept_refresh_token,
+        refresh_token: token.refresh_token,
+        id_token: token.id_token,
+    };
+    let any = [&further.kept_refresh_token, &further.refresh_token, &further.id_token];
+    CachedToken {
+        digest: token.access_token.digest().prefix(),
+        access_token: token.access_token,
+        scope: token.scope.to_string().into(),
+        chained_at,
+        obtained_at,
+        expires_at: token.expires_at,
+        further: any.iter().any(|token| token.is_some()).then(|| Box::new(further)),
     }
 }

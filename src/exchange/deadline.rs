@@ -6,7 +6,7 @@ use super::{ExchangeError, Leg};
 use crate::clock::Clock;
 
 /// When an exchange must have ended.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Deadline {
     at: Duration,
     clock: Clock,
@@ -16,6 +16,11 @@ impl Deadline {
     /// `timeout` from now.
     pub fn after(timeout: Duration, clock: &Clock) -> Self {
         Self { at: clock.monotonic() + timeout, clock: clock.clone() }
+    }
+
+    /// A deadline so much later.
+    pub fn later(&self, by: Duration) -> Self {
+        Self { at: self.at + by, clock: self.clock.clone() }
     }
 
     /// Waits for work on `leg`, no longer than the deadline.

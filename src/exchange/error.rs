@@ -7,6 +7,7 @@ use crate::client::ClientError;
 use crate::home::{SecurityTokenError, SubjectTokenError};
 use crate::idm::IdmError;
 use crate::partner::{GrantError, TargetError};
+use crate::secret::TokenDigest;
 
 /// Which part of the chain an outcome belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,12 @@ pub enum ExchangeError {
     /// The partner issues tokens that live for less than a few seconds.
     #[error("the partner's token has only seconds left")]
     ShortLived,
+    /// The user was purged while a token was obtained, and again while another was.
+    #[error("the user was purged while the token was obtained; ask again")]
+    Purged,
+    /// The one flight that many waited for ended without an outcome: a fault of ours.
+    #[error("the exchange was interrupted")]
+    Interrupted,
 }
 
 /// Who has to do something about it.
@@ -85,7 +92,9 @@ impl ExchangeError {
             | Self::TooManyRequests { .. }
             | Self::SubjectToken(_)
             | Self::Target(_)
-            | Self::Denied(_) => Leg::Broker,
+            | Self::Denied(_)
+            | Self::Purged
+            | Self::Interrupted => Leg::Broker,
             Self::SecurityToken(SecurityTokenError::Signing | SecurityTokenError::SubjectClaim(_)) => {
                 Leg::Broker
             }
@@ -117,6 +126,8 @@ impl ExchangeError {
             Self::Deadline(Leg::Home) => "home_deadline",
             Self::Deadline(_) => "partner_deadline",
             Self::ShortLived => "partner_token_short_lived",
+            Self::Purged => "purged_meanwhile",
+            Self::Interrupted => "interrupted",
         }
     }
 
@@ -136,8 +147,23 @@ impl ExchangeError {
             Self::SecurityToken(_) => Fault::Operator,
             Self::Grant(GrantError::UserRefused(_) | GrantError::ScopeRefused(_)) => Fault::Caller,
             Self::Grant(_) | Self::ShortLived => Fault::Operator,
-            Self::Deadline(_) => Fault::Outage,
+            Self::Deadline(_) | Self::Purged | Self::Interrupted => Fault::Outage,
         }
+    }
+
+    /// Whether an identity server has said no, so that it would say so again: what may be remembered for a moment.
+    pub fn is_definite(&self) -> bool {
+        matches!(
+            self,
+            Self::SecurityToken(SecurityTokenError::SubjectRefused(_))
+                | Self::Grant(GrantError::UserRefused(_) | GrantError::ScopeRefused(_))
+        )
+    }
+
+    /// Whether what came of the home token `presented` would come of `other` too: one that the home IdM does not take
+    /// says nothing about another one of the same user.
+    pub fn holds_for(&self, presented: &TokenDigest, other: &TokenDigest) -> bool {
+        !matches!(self, Self::SecurityToken(SecurityTokenError::SubjectRefused(_))) || presented == other
     }
 
     /// How long the client should wait, where the identity server or the client's own rate limit says so.

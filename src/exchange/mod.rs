@@ -1,35 +1,54 @@
 //! The use case: one token exchange, from a validated request to a partner's token.
 
+mod acquisition;
+pub mod attempt;
 pub mod cache_key;
 mod chain;
 pub mod deadline;
 pub mod error;
 pub mod policy;
+mod refusals;
+pub mod renewal;
 pub mod request;
+mod single_flight;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
+pub use attempt::Attempt;
 pub use error::{ExchangeError, Leg};
 pub use request::{ExchangeRequest, RequestedToken};
 
-use crate::cache::{CachedToken, Tier, TokenCache};
-use crate::client::{ClientRegistry, Credentials};
+use crate::cache::{CacheKey, CachedToken, Tier, TokenCache};
+use crate::client::{Client, ClientRegistry, Credentials};
 use crate::clock::Clock;
-use crate::home::{SecurityTokens, SubjectTokens};
-use crate::partner::{Partner, PartnerRegistry};
+use crate::home::{SecurityTokens, Subject, SubjectTokens};
+use crate::partner::{Partner, PartnerRegistry, ScopeMask};
 use crate::secret::Token;
 use crate::telemetry::metrics::Metrics;
 
+use acquisition::Acquisition;
+use cache_key::Wanted;
 use chain::Chain;
 use deadline::Deadline;
+use refusals::Refusals;
+use renewal::Renewals;
+use single_flight::SingleFlight;
 
 /// A token with less left is not handed out: it would die on the client's way to the partner.
-const LEAST_LIFETIME: Duration = Duration::from_secs(3);
+pub const LEAST_LIFETIME: Duration = Duration::from_secs(3);
 
-/// Everything that an exchange needs, wired once.
+/// Requests of one user with another home token each may meet a flight that failed because of its own; this often at most.
+const FLIGHTS: usize = 3;
+
+/// How much longer than to its deadline one waits for a flight.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What an exchange is made of.
 #[derive(Debug)]
-pub struct Exchange {
+pub struct Parts {
     /// Who may call.
     pub clients: ClientRegistry,
     /// Who the user is.
@@ -39,13 +58,42 @@ pub struct Exchange {
     /// The second leg.
     pub partners: Arc<PartnerRegistry>,
     /// What was obtained before.
-    pub cache: TokenCache,
-    /// The overall deadline of one exchange.
-    pub timeout: Duration,
+    pub cache: Arc<TokenCache>,
     /// Time.
     pub clock: Clock,
     /// Outcomes.
     pub metrics: Metrics,
+}
+
+/// Limits of exchanges.
+#[derive(Debug, Clone, Copy)]
+pub struct ExchangeSettings {
+    /// The overall deadline of one exchange.
+    pub timeout: Duration,
+    /// How long a definite refusal is repeated without asking again.
+    pub remember_refusals: Duration,
+    /// Renewals ahead of a token's end that run at a time, for each partner; zero: none.
+    pub renewals: usize,
+}
+
+/// Everything that an exchange needs, wired once.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Who may call.
+    pub clients: ClientRegistry,
+    /// Who the user is.
+    pub subject_tokens: SubjectTokens,
+    /// The second leg.
+    pub partners: Arc<PartnerRegistry>,
+    /// What was obtained before.
+    pub cache: Arc<TokenCache>,
+    security_tokens: SecurityTokens,
+    timeout: Duration,
+    flights: Arc<SingleFlight>,
+    refusals: Refusals,
+    renewals: Renewals,
+    clock: Clock,
+    metrics: Metrics,
 }
 
 /// A granted request.
@@ -70,72 +118,190 @@ pub enum GrantedToken {
     Security(Token),
 }
 
+/// What policy has allowed to one request.
+struct Allowed<'r> {
+    client: &'r Arc<Client>,
+    subject: &'r Subject<'r>,
+    partner: &'r Arc<Partner>,
+    scope: ScopeMask,
+    deadline: &'r Deadline,
+}
+
 impl Exchange {
+    /// Wires the parts.
+    pub fn new(parts: Parts, settings: ExchangeSettings) -> Self {
+        Self {
+            clients: parts.clients,
+            subject_tokens: parts.subject_tokens,
+            partners: parts.partners,
+            cache: parts.cache,
+            security_tokens: parts.security_tokens,
+            timeout: settings.timeout,
+            flights: Arc::default(),
+            refusals: Refusals::new(settings.remember_refusals),
+            renewals: Renewals::new(settings.renewals),
+            clock: parts.clock,
+            metrics: parts.metrics,
+        }
+    }
+
     /// One exchange, counted under its outcome and, once it is found, its partner.
     pub async fn token(
-        &self,
-        request: &ExchangeRequest,
-        credentials: &Credentials,
+        self: &Arc<Self>,
+        request: &ExchangeRequest<'_>,
+        credentials: &Credentials<'_>,
+        attempt: &mut Attempt,
     ) -> Result<Granted, ExchangeError> {
-        let mut partner = None;
-        let outcome = self.serve(request, credentials, &mut partner).await;
-        let code = outcome.as_ref().err().map_or("ok", ExchangeError::code);
-        self.metrics.request(code, partner.as_ref().map_or("", |partner| partner.id.as_str()));
+        let outcome = self.serve(request, credentials, attempt).await;
+        match &outcome {
+            Ok(granted) => granted.partner.served.count(granted.tier.map(Tier::as_str)),
+            Err(error) => self.metrics.request(error.code(), attempt.partner_id()),
+        }
         outcome
     }
 
-    /// Policy is asked before the cache, on every request: a right that was taken away is gone at once. `found`: the
-    /// partner, for whoever reports the outcome.
+    /// Policy is asked before the cache, on every request: a right that was taken away is gone at once.
     async fn serve(
-        &self,
-        request: &ExchangeRequest,
-        credentials: &Credentials,
-        found: &mut Option<Arc<Partner>>,
+        self: &Arc<Self>,
+        request: &ExchangeRequest<'_>,
+        credentials: &Credentials<'_>,
+        attempt: &mut Attempt,
     ) -> Result<Granted, ExchangeError> {
         let deadline = Deadline::after(self.timeout, &self.clock);
         let client = self.clients.authenticate(credentials)?;
-        // Into the span of the request: with many partners, a line that says only what failed helps nobody.
-        let span = tracing::Span::current();
-        span.record("client", client.id.as_str());
+        attempt.is_of(client);
         client.admit().map_err(|wait| ExchangeError::TooManyRequests { wait })?;
-        let subject = deadline.wait(Leg::Home, self.subject_tokens.validate(&request.subject_token)).await?;
-        policy::may_present(&client, &subject)?;
-        let partner = self.partners.resolve(request.resource.as_deref(), request.audience.as_deref())?;
-        span.record("partner", partner.id.as_str());
-        *found = Some(Arc::clone(&partner));
-        let scope = policy::decide(&client, &partner, request.scope.as_ref())?;
-        let chain = Chain {
-            exchange: self,
-            request,
-            client: &client,
-            subject: &subject,
-            partner: &partner,
-            scope,
-            deadline: &deadline,
-        };
+        let subject = self.subject(request, &deadline, attempt).await?;
+        policy::may_present(client, &subject)?;
+        let partner = self.partners.resolve(request.resource, request.audience)?;
+        attempt.is_for(&partner);
+        let scope = policy::decide(client, &partner, request.scope)?;
+        let allowed = Allowed { client, subject: &subject, partner: &partner, scope, deadline: &deadline };
         if request.requested == RequestedToken::SecurityToken {
             // Not cached: it is good for one use.
-            let (token, expires_in) = chain.security_token().await?;
+            let chain = self.chain(&allowed)?;
+            let security_token = Box::pin(async move { chain.security_token().await });
+            let (token, expires_in) = security_token.instrument(attempt.span()).await?;
             return Ok(Granted { partner, token: GrantedToken::Security(token), expires_in, tier: None });
         }
-        let key = cache_key::of(&subject, &client.id, &partner, scope, request.requested);
-        let (token, tier) = match self.cache.get(&key).await {
-            Some((token, tier)) if self.life_of(&token) >= LEAST_LIFETIME => (token, Some(tier)),
-            _ => {
-                let token = Arc::new(chain.access_token().await?);
-                self.cache.put(&key, Arc::clone(&token)).await;
-                (token, None)
+        let key = self.key(&allowed, request.requested).await?;
+        let (token, tier) = match self.kept(&key).await {
+            Some((token, tier)) => {
+                self.renew_ahead(&allowed, key, &token);
+                (token, Some(tier))
             }
+            None => (Box::pin(self.obtain(&allowed, key)).instrument(attempt.span()).await?, None),
         };
-        let expires_in = self.life_of(&token);
+        let expires_in = self.clock.now().until(token.expires_at);
         if expires_in < LEAST_LIFETIME {
             return Err(ExchangeError::ShortLived);
         }
         Ok(Granted { partner, token: GrantedToken::Access(token), expires_in, tier })
     }
 
-    /// What is left of it.
-    fn life_of(&self, token: &CachedToken) -> Duration {
-        self.clock.now().until(token.expires_at)
+    /// Whose home token it is. One that was verified before costs no I/O.
+    async fn subject<'r>(
+        &self,
+        request: &ExchangeRequest<'r>,
+        deadline: &Deadline,
+        attempt: &mut Attempt,
+    ) -> Result<Subject<'r>, ExchangeError> {
+        let known = self.subject_tokens.recall(request.subject_token);
+        self.metrics.home_token(known.is_some());
+        let subject = match known {
+            Some(known) => known?,
+            None => {
+                let validation = Box::pin(self.subject_tokens.validate(request.subject_token));
+                deadline.wait(Leg::Home, validation).instrument(attempt.span()).await?
+            }
+        };
+        attempt.user = Some(subject.user);
+        attempt.subject_token = Some(subject.digest);
+        Ok(subject)
+    }
+
+    async fn key(&self, allowed: &Allowed<'_>, requested: RequestedToken) -> Result<CacheKey, ExchangeError> {
+        let Allowed { client, subject, partner, scope, .. } = *allowed;
+        if !self.cache.is_settled() {
+            Box::pin(self.cache.settle()).await;
+        }
+        let wanted = Wanted {
+            client_id: &client.id,
+            partner,
+            scope,
+            requested,
+            generations: &self.cache.generations(&client.id, &partner.id),
+        };
+        // Most partners are told what the digest of the user covers anyway.
+        let minted_from =
+            if partner.minted_from.is_empty() { None } else { Some(self.subject_tokens.claims(subject)?) };
+        Ok(cache_key::of(subject, wanted, minted_from.as_deref()))
+    }
+
+    async fn kept(&self, key: &CacheKey) -> Option<(Arc<CachedToken>, Tier)> {
+        if let Some(token) = self.cache.recall(key) {
+            return Some((token, Tier::Memory));
+        }
+        self.cache.fetch(key).await.map(|token| (token, Tier::Redis))
+    }
+
+    /// A token that nobody has. Whoever asks for it meanwhile gets what the one flight comes to, unless that failed for
+    /// the sake of another home token than his.
+    async fn obtain(
+        self: &Arc<Self>,
+        allowed: &Allowed<'_>,
+        key: CacheKey,
+    ) -> Result<Arc<CachedToken>, ExchangeError> {
+        let subject_token = allowed.subject.digest;
+        if let Some(error) = self.refusals.recall(&key, &subject_token, self.clock.monotonic()) {
+            return Err(error);
+        }
+        let mut outcome = Err(ExchangeError::Interrupted);
+        for _ in 0..FLIGHTS {
+            let chain = self.chain(allowed)?;
+            let begin = || Acquisition { chain, key, ahead_of: None }.run();
+            let (flight, joined) = self.flights.join(key, subject_token, begin);
+            if joined {
+                self.metrics.coalesced();
+            }
+            let flown_for = flight.subject_token;
+            // It has a deadline of its own, and says which leg was slow: it is let speak first.
+            outcome = allowed.deadline.later(GRACE).wait(Leg::Partner, flight.outcome()).await;
+            if outcome.as_ref().err().is_none_or(|error| error.holds_for(&flown_for, &subject_token)) {
+                break;
+            }
+        }
+        outcome
+    }
+
+    /// Renews a token in its last fifth in the background. Nobody waits for that, and if it fails the token goes on.
+    fn renew_ahead(self: &Arc<Self>, allowed: &Allowed<'_>, key: CacheKey, token: &Arc<CachedToken>) {
+        if self.clock.now() < renewal::due_at(token, &key) {
+            return;
+        }
+        let Some(permit) = self.renewals.admit(&key, &allowed.partner.id, token, self.clock.monotonic())
+        else {
+            return;
+        };
+        let deadline = Deadline::after(self.timeout, &self.clock);
+        let Ok(chain) = self.chain(&Allowed { deadline: &deadline, ..*allowed }) else { return };
+        let ahead_of = Some(Arc::clone(token));
+        let renewal = async move {
+            let _permit = permit;
+            Acquisition { chain, key, ahead_of }.run().await
+        };
+        self.flights.join(key, allowed.subject.digest, || renewal);
+    }
+
+    fn chain(self: &Arc<Self>, allowed: &Allowed<'_>) -> Result<Chain, ExchangeError> {
+        Ok(Chain {
+            exchange: Arc::clone(self),
+            client: Arc::clone(allowed.client),
+            user: self.subject_tokens.user(allowed.subject)?,
+            subject_token: Token::from(allowed.subject.token),
+            partner: Arc::clone(allowed.partner),
+            scope: allowed.partner.scopes.set(allowed.scope),
+            deadline: allowed.deadline.clone(),
+        })
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::client::{Client, ClientAuthenticationMethod};
 use crate::home::Subject;
-use crate::oauth::scope::ScopeSet;
-use crate::partner::Partner;
+use crate::oauth::scope::{ScopeSet, ScopeText};
+use crate::partner::{Partner, ScopeMask};
 
 /// Why a request is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,8 +25,8 @@ pub enum Denied {
 /// Whether `client` may present this user's token. Without it, whoever got hold of another client's token could turn
 /// it into a partner token (subject-token substitution).
 pub fn may_present(client: &Client, subject: &Subject) -> Result<(), Denied> {
-    match &subject.client_id {
-        Some(issued_to) if client.subject_clients.contain(issued_to) => Ok(()),
+    match &subject.issued_to {
+        Some(issued_to) if client.subject_clients.contain_digest(issued_to) => Ok(()),
         // A token that names no client proves nothing about a public one; a confidential one has proved itself.
         None if !matches!(client.authentication, ClientAuthenticationMethod::None) => Ok(()),
         _ => Err(Denied::OtherClientsToken),
@@ -34,23 +34,27 @@ pub fn may_present(client: &Client, subject: &Subject) -> Result<(), Denied> {
 }
 
 /// The scopes that are asked of the partner: what the client wants, or the partner's default.
-pub fn decide<'a>(
-    client: &Client,
-    partner: &'a Partner,
-    asked: Option<&'a ScopeSet>,
-) -> Result<&'a ScopeSet, Denied> {
+pub fn decide(client: &Client, partner: &Partner, asked: Option<ScopeText<'_>>) -> Result<ScopeMask, Denied> {
     if !client.partners.contain(&partner.id) {
         return Err(Denied::Partner);
     }
-    let wanted = asked.unwrap_or(&partner.scopes.default);
+    let scopes = &partner.scopes;
+    let wanted = match asked {
+        None => scopes.default(),
+        Some(asked) => scopes.mask(asked.tokens()).ok_or_else(|| beyond(asked, scopes.allowed()))?,
+    };
     if wanted.is_empty() {
         return Err(Denied::NoScope);
     }
-    let mut beyond = wanted.difference(&partner.scopes.allowed);
-    if let Some(limit) = &client.scopes
-        && beyond.is_empty()
-    {
-        beyond = wanted.difference(limit);
+    if let Some(limit) = &client.scopes {
+        let beyond = scopes.set(wanted).difference(limit);
+        if !beyond.is_empty() {
+            return Err(Denied::Scope(beyond));
+        }
     }
-    if beyond.is_empty() { Ok(wanted) } else { Err(Denied::Scope(beyond)) }
+    Ok(wanted)
+}
+
+fn beyond(asked: ScopeText<'_>, allowed: &ScopeSet) -> Denied {
+    Denied::Scope(asked.to_set().unwrap_or_default().difference(allowed))
 }

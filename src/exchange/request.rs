@@ -1,21 +1,21 @@
 //! What a client asks for (RFC 8693 §2.1): validated types only.
 
 use crate::oauth::form::Form;
-use crate::oauth::scope::ScopeSet;
+use crate::oauth::scope::{MAX_SCOPES, ScopeText};
 use crate::oauth::{grant_type, token_type};
-use crate::secret::Token;
+use crate::secret::TokenRef;
 
-/// One token exchange request.
+/// One token exchange request, where it stands in the body: most requests are answered without a copy of any part.
 #[derive(Debug)]
-pub struct ExchangeRequest {
+pub struct ExchangeRequest<'f> {
     /// The home access token.
-    pub subject_token: Token,
+    pub subject_token: TokenRef<'f>,
     /// The partner IdM (B.7.2).
-    pub resource: Option<String>,
+    pub resource: Option<&'f str>,
     /// The partner's id or domain.
-    pub audience: Option<String>,
+    pub audience: Option<&'f str>,
     /// `None`: the partner's default.
-    pub scope: Option<ScopeSet>,
+    pub scope: Option<ScopeText<'f>>,
     /// How much of the chain.
     pub requested: RequestedToken,
 }
@@ -62,9 +62,9 @@ pub enum RequestError {
 /// Longest `resource`, `audience`, `scope`.
 const MAX_PARAMETER_BYTES: usize = 4096;
 
-impl ExchangeRequest {
+impl<'f> ExchangeRequest<'f> {
     /// Reads a form. `max_token_bytes` bounds the subject token.
-    pub fn read(form: &Form<'_>, max_token_bytes: usize) -> Result<Self, RequestError> {
+    pub fn read(form: &'f Form<'_>, max_token_bytes: usize) -> Result<Self, RequestError> {
         match form.get("grant_type") {
             Some(grant_type::TOKEN_EXCHANGE) => {}
             Some(_) => return Err(RequestError::UnsupportedGrantType),
@@ -90,15 +90,25 @@ impl ExchangeRequest {
             Some(token_type::JWT) => RequestedToken::SecurityToken,
             Some(_) => return Err(RequestError::Malformed("requested_token_type")),
         };
-        let scope = bounded(form, "scope")?;
-        let scope = scope.map(|text| text.parse::<ScopeSet>().map_err(|_| RequestError::Malformed("scope")));
         Ok(Self {
-            subject_token: Token::from(subject_token),
-            resource: bounded(form, "resource")?.map(str::to_owned),
-            audience: bounded(form, "audience")?.map(str::to_owned),
-            scope: scope.transpose()?.filter(|scope| !scope.is_empty()),
+            subject_token: TokenRef::from(subject_token),
+            resource: bounded(form, "resource")?,
+            audience: bounded(form, "audience")?,
+            scope: scope(form)?,
             requested,
         })
+    }
+}
+
+fn scope<'f>(form: &'f Form<'_>) -> Result<Option<ScopeText<'f>>, RequestError> {
+    const MALFORMED: RequestError = RequestError::Malformed("scope");
+    let Some(text) = bounded(form, "scope")? else { return Ok(None) };
+    let scope = ScopeText::new(text).map_err(|_| MALFORMED)?;
+    match scope.tokens().take(MAX_SCOPES + 1).count() {
+        0 => Ok(None),
+        // So many may be repetitions of few.
+        many if many > MAX_SCOPES => scope.to_set().map(|_| Some(scope)).map_err(|_| MALFORMED),
+        _ => Ok(Some(scope)),
     }
 }
 
@@ -116,8 +126,8 @@ mod tests {
     const GRANT: &str = "grant_type=urn:ietf:params:oauth:grant-type:token-exchange";
     const TYPE: &str = "subject_token_type=urn:ietf:params:oauth:token-type:jwt";
 
-    fn read(body: &str) -> Result<ExchangeRequest, RequestError> {
-        ExchangeRequest::read(&Form::parse(body.as_bytes()).unwrap(), 100)
+    fn refused(body: &str) -> Option<RequestError> {
+        ExchangeRequest::read(&Form::parse(body.as_bytes()).unwrap(), 100).err()
     }
 
     #[test]
@@ -143,15 +153,17 @@ mod tests {
             (format!("{GRANT}&subject_token=a&{TYPE}&resource={longer}"), RequestError::TooLong("resource")),
             (format!("{GRANT}&subject_token=a&{TYPE}&actor_token=a"), RequestError::Malformed("actor_token")),
         ] {
-            assert_eq!(read(&body).err(), Some(expected), "{body}");
+            assert_eq!(refused(&body), Some(expected), "{body}");
         }
     }
 
     #[test]
     fn unknown_parameters_are_ignored_and_an_empty_scope_is_the_default() {
-        let request = read(&format!("{GRANT}&subject_token=a&{TYPE}&scope=+&foo=bar&audience=x")).unwrap();
+        let body = format!("{GRANT}&subject_token=a&{TYPE}&scope=+&foo=bar&audience=x");
+        let form = Form::parse(body.as_bytes()).unwrap();
+        let request = ExchangeRequest::read(&form, 100).unwrap();
         assert!(request.scope.is_none());
-        assert_eq!(request.audience.as_deref(), Some("x"));
+        assert_eq!(request.audience, Some("x"));
         assert_eq!(request.requested, RequestedToken::AccessToken);
     }
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 use serde_json::Value;
 
-use super::subject_token::{Subject, SubjectTokenError};
+use super::subject_token::SubjectTokenError;
 use crate::clock::Clock;
 use crate::idm::{Idm, IdmError, Parameters};
 use crate::jose::Claims;
-use crate::secret::{Token, TokenDigest};
+use crate::secret::{TokenDigest, TokenRef};
 
 /// Answers remembered at once, and the largest that is read: together they bound memory whatever is presented and answered.
 const MAX_REMEMBERED: usize = 2_000;
@@ -54,13 +54,14 @@ impl Introspector {
     /// Asks about `token`, or remembers the answer; `judge` checks the claims either way, because time passes.
     pub async fn introspect(
         &self,
-        token: &Token,
-        judge: impl Fn(&Arc<Claims>) -> Result<Subject, SubjectTokenError>,
-    ) -> Result<Subject, SubjectTokenError> {
+        token: TokenRef<'_>,
+        judge: impl Fn(&Claims) -> Result<(), SubjectTokenError>,
+    ) -> Result<Arc<Claims>, SubjectTokenError> {
+        let judged = |claims: Arc<Claims>| judge(&claims).map(|()| claims);
         let digest = token.digest();
         let now = self.clock.monotonic();
         if let Some(known) = self.remembered.get(&digest).filter(|known| now < known.until) {
-            return known.outcome.and_then(|claims| judge(&claims));
+            return known.outcome.and_then(judged);
         }
         let outcome = self.ask(token).await.map(Arc::new);
         // An unreachable home IdM is not an answer.
@@ -68,10 +69,10 @@ impl Introspector {
             let until = now + self.remember_for;
             self.remembered.insert(digest, Remembered { outcome: outcome.clone(), until });
         }
-        outcome.and_then(|claims| judge(&claims))
+        outcome.and_then(judged)
     }
 
-    async fn ask(&self, token: &Token) -> Result<Claims, SubjectTokenError> {
+    async fn ask(&self, token: TokenRef<'_>) -> Result<Claims, SubjectTokenError> {
         let url = self.idm.introspection_endpoint().await.map_err(SubjectTokenError::Home)?;
         let mut parameters = Parameters::default();
         parameters.set("token", token.expose());

@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use crate::clock::Clock;
 use crate::idm::{Idm, IdmError};
 use crate::jose::{Algorithm, JoseError, KeySet, UnverifiedToken};
+use crate::secret::sha256;
 
 /// While there are no keys at all, the endpoint is asked again this soon: every user waits for it.
 const COOLDOWN_WITHOUT_KEYS: Duration = Duration::from_secs(1);
@@ -39,6 +40,20 @@ impl HomeKeys {
             Self::Remote(keys) => keys.verify(token, algorithms).await,
         }
     }
+
+    /// Which key set is in force: another number after each change of its content, `None` while there is none. To be
+    /// asked on every request: it is also what keeps an old set from being used for ever when no signature is verified.
+    pub fn version(&self) -> Option<u64> {
+        match self {
+            Self::Fixed(_) => Some(0),
+            Self::Remote(keys) => {
+                let known = keys.current.load();
+                let known = known.as_ref()?;
+                keys.refresh_when_old(known);
+                Some(known.version)
+            }
+        }
+    }
 }
 
 /// Keys of a `jwks_uri`. Requests read the current set without a lock; an unknown `kid` asks for a new one, at most
@@ -58,6 +73,9 @@ pub struct RemoteKeys {
 struct Fetched {
     set: KeySet,
     at: Duration,
+    /// Counts the changes of its content.
+    version: u64,
+    content: [u8; 32],
 }
 
 #[derive(Debug)]
@@ -136,7 +154,12 @@ impl RemoteKeys {
         let body = self.idm.fetch(&url).await?;
         let set = KeySet::parse(&body).map_err(|error| IdmError::Nonsense(error.to_string()))?;
         tracing::info!(keys = set.len(), skipped = set.skipped(), "fetched the home IdM's key set");
-        self.current.store(Some(Arc::new(Fetched { set, at: now })));
+        let content = sha256(&body);
+        let version =
+            self.current.load().as_ref().map_or(0, |before| {
+                if before.content == content { before.version } else { before.version + 1 }
+            });
+        self.current.store(Some(Arc::new(Fetched { set, at: now, version, content })));
         Ok(())
     }
 

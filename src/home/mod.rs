@@ -2,10 +2,11 @@
 
 pub mod introspection;
 pub mod keys;
+mod remembered;
 pub mod security_token;
 pub mod subject_token;
 
 pub use introspection::{IntrospectionMode, Introspector};
 pub use keys::{HomeKeys, RemoteKeys};
 pub use security_token::{SecurityTokenError, SecurityTokenRequest, SecurityTokens};
-pub use subject_token::{NamedIn, Subject, SubjectTokenError, SubjectTokenSettings, SubjectTokens};
+pub use subject_token::{NamedIn, Subject, SubjectTokenError, SubjectTokenSettings, SubjectTokens, User};

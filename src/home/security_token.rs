@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::Subject;
+use super::User;
 use crate::clock::Clock;
 use crate::idm::{Idm, IdmError, Parameters};
 use crate::jose::{SigningHeader, SigningKey};
@@ -47,7 +47,7 @@ pub enum SecurityTokenError {
 #[derive(Debug, Clone, Copy)]
 pub struct SecurityTokenRequest<'a> {
     /// The validated user.
-    pub subject: &'a Subject,
+    pub user: &'a User,
     /// The token that proved it.
     pub subject_token: &'a Token,
     /// The MCX client.
@@ -135,8 +135,8 @@ impl SecurityTokens {
         request: SecurityTokenRequest<'_>,
     ) -> Result<Map<String, Value>, SecurityTokenError> {
         let subject = match &plan.subject_claim {
-            None => request.subject.id.as_str(),
-            Some(name) => match request.subject.claims.text(name) {
+            None => request.user.id.as_str(),
+            Some(name) => match request.user.claims.text(name) {
                 Ok(Some(subject)) => subject,
                 _ => return Err(SecurityTokenError::SubjectClaim(name.clone())),
             },
@@ -144,7 +144,7 @@ impl SecurityTokens {
         let issued_at = self.clock.now().minus(BACKDATE);
         let mut claims = Map::new();
         for name in &plan.copied_claims {
-            if let Some(value) = request.subject.claims.get(name) {
+            if let Some(value) = request.user.claims.get(name) {
                 claims.insert(name.clone(), value.clone());
             }
         }

@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use super::introspection::{self, IntrospectionMode, Introspector};
 use super::keys::{HomeKeys, KeyError};
+use super::remembered::{RememberedTokens, Times, Verified};
 use crate::clock::{Clock, Timestamp};
 use crate::idm::IdmError;
 use crate::jose::{Algorithm, ClaimError, Claims, JoseError, UnverifiedToken};
-use crate::secret::Token;
+use crate::secret::{TokenDigest, TokenRef, digest_of_name, digest_of_parts};
 
 /// B.2.1: `sub` is at most 255 bytes; the same bound for every identity claim.
 const MAX_IDENTITY_BYTES: usize = 255;
@@ -42,6 +43,13 @@ pub struct SubjectTokenSettings {
     pub broker_named_in: (String, Vec<NamedIn>),
 }
 
+impl SubjectTokenSettings {
+    /// The longest life of a token, leeway included as in [`Times`].
+    fn longest(&self) -> Duration {
+        self.max_lifetime.saturating_add(self.leeway)
+    }
+}
+
 /// Where a token may name the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamedIn {
@@ -53,19 +61,30 @@ pub enum NamedIn {
     MayAct,
 }
 
-/// A validated user of the home domain.
+/// A validated user of the home domain: what every request needs of it. No name and no claim, so that what is remembered
+/// of many tokens is small; [`SubjectTokens::user`] reads those again for the few who need them.
 #[derive(Debug, Clone)]
-pub struct Subject {
-    /// The home issuer.
-    pub issuer: String,
-    /// Which claim names the user: `sub` of one user could equal `mcptt_id` of another.
-    pub claim: String,
+pub struct Subject<'t> {
+    /// Digest of the home issuer, the claim that names the user (`sub` of one user could equal `mcptt_id` of another) and
+    /// its value.
+    pub user: [u8; 16],
+    /// Digest of the user and of every claim that may name it: one account can be signed in under several MCX ids.
+    pub identity: [u8; 16],
+    /// [`digest_of_name`] of the client that the token was issued to.
+    pub issued_to: Option<[u8; 16]>,
+    /// The token.
+    pub token: TokenRef<'t>,
+    /// Its digest.
+    pub digest: TokenDigest,
+    /// The home IdM's answer, where the token itself says nothing.
+    introspected: Option<Arc<Claims>>,
+}
+
+/// A user by name.
+#[derive(Debug, Clone)]
+pub struct User {
     /// The user.
     pub id: String,
-    /// The names of all claims that may name the user: the token can have more than the one that counts here.
-    pub identity_claims: Vec<String>,
-    /// The client that the token was issued to.
-    pub client_id: Option<String>,
     /// The verified claims.
     pub claims: Arc<Claims>,
 }
@@ -120,18 +139,22 @@ pub struct SubjectTokens {
     settings: SubjectTokenSettings,
     keys: HomeKeys,
     introspector: Option<Introspector>,
+    remembered: RememberedTokens,
     clock: Clock,
 }
 
 impl SubjectTokens {
-    /// `introspector`: for opaque tokens (RFC 7662), or for all of them.
+    /// `introspector`: for opaque tokens (RFC 7662), or for all of them. `remembered_tokens`: how many verified tokens are
+    /// remembered at most.
     pub fn new(
         settings: SubjectTokenSettings,
         keys: HomeKeys,
         introspector: Option<Introspector>,
+        remembered_tokens: usize,
         clock: Clock,
     ) -> Self {
-        Self { settings, keys, introspector, clock }
+        let remembered = RememberedTokens::new(remembered_tokens);
+        Self { settings, keys, introspector, remembered, clock }
     }
 
     /// The keys, for readiness and warm-up.
@@ -139,40 +162,125 @@ impl SubjectTokens {
         &self.keys
     }
 
+    /// Validates a token that was seen before, without any I/O; `None`: it has to be [validated](Self::validate) in full.
+    pub fn recall<'t>(&self, token: TokenRef<'t>) -> Option<Result<Subject<'t>, SubjectTokenError>> {
+        if self.mode() == Some(IntrospectionMode::Always) {
+            return None;
+        }
+        let digest = token.digest();
+        let verified = self.remembered.recall(&digest, self.keys.version()?)?;
+        let outcome = verified.times.check(self.clock.now(), self.settings.longest());
+        if outcome == Err(SubjectTokenError::Expired) {
+            self.remembered.forget(&digest);
+        }
+        Some(outcome.map(|()| verified.subject(token, digest, None)))
+    }
+
     /// Validates one token: signature, then claims. Whoever is let through here gets another user's access.
-    pub async fn validate(&self, token: &Token) -> Result<Subject, SubjectTokenError> {
-        let mode = self.introspector.as_ref().map(Introspector::mode);
+    pub async fn validate<'t>(&self, token: TokenRef<'t>) -> Result<Subject<'t>, SubjectTokenError> {
+        let digest = token.digest();
         let unverified = match (UnverifiedToken::parse(token.expose()), &self.introspector) {
             (Ok(unverified), _) => unverified,
             // Opaque, whatever it looks like.
             (Err(JoseError::Malformed(_)), Some(introspector)) => {
-                return introspector.introspect(token, |claims| self.judge_introspected(claims)).await;
+                let claims = introspector.introspect(token, |claims| self.judge_introspected(claims)).await?;
+                let verified = judge_stated(&claims, &self.settings, self.clock.now())?;
+                return Ok(verified.subject(token, digest, Some(claims)));
             }
             (Err(error), _) => return Err(SubjectTokenError::Token(error)),
         };
-        self.keys.verify(&unverified, &self.settings.algorithms).await.map_err(|error| match error {
-            KeyError::Token(error) => SubjectTokenError::Token(error),
-            KeyError::Unavailable(error) => SubjectTokenError::Home(error),
-        })?;
-        check_type(unverified.header().typ.as_deref(), &self.settings.types)?;
-        let claims = Arc::new(unverified.into_unverified_claims());
-        let subject = judge(&claims, &self.settings, self.clock.now())?;
-        if mode == Some(IntrospectionMode::Always)
+        // Before the signature is looked at: a set that comes later must not be taken for the one that it was verified with.
+        let version = self.keys.version();
+        let known = version.and_then(|keys| self.remembered.recall(&digest, keys));
+        let now = self.clock.now();
+        let verified = match known {
+            Some(verified) => {
+                verified.times.check(now, self.settings.longest())?;
+                verified
+            }
+            None => {
+                self.verify(&unverified).await?;
+                check_type(unverified.header().typ.as_deref(), &self.settings.types)?;
+                let verified = judge(unverified.unverified_claims(), &self.settings, now)?;
+                if let Some(keys) = version {
+                    self.remembered.remember(digest, Verified { keys, ..verified });
+                }
+                verified
+            }
+        };
+        if self.mode() == Some(IntrospectionMode::Always)
             && let Some(introspector) = &self.introspector
         {
             introspector.introspect(token, |claims| self.judge_introspected(claims)).await?;
         }
-        Ok(subject)
+        Ok(verified.subject(token, digest, None))
+    }
+
+    /// The name and the claims of a validated subject, for who has to tell them to somebody.
+    ///
+    /// # Errors
+    /// None for a subject that was validated with the same settings.
+    pub fn user(&self, subject: &Subject<'_>) -> Result<User, SubjectTokenError> {
+        let claims = self.claims(subject)?;
+        let (_, id) =
+            first_text(&claims, &self.settings.subject_claims)?.ok_or(SubjectTokenError::Identity)?;
+        Ok(User { id: id.to_owned(), claims })
+    }
+
+    /// The claims of a validated subject, read again.
+    ///
+    /// # Errors
+    /// None for a subject that was validated.
+    pub fn claims(&self, subject: &Subject<'_>) -> Result<Arc<Claims>, SubjectTokenError> {
+        match &subject.introspected {
+            Some(claims) => Ok(Arc::clone(claims)),
+            None => UnverifiedToken::parse(subject.token.expose())
+                .map(|token| Arc::new(token.into_unverified_claims()))
+                .map_err(SubjectTokenError::Token),
+        }
+    }
+
+    /// The digests that a user of this name can have: one for each claim that may name users.
+    pub fn users_named(&self, id: &str) -> Vec<[u8; 16]> {
+        let claims = self.settings.subject_claims.iter();
+        claims.map(|claim| user_digest(&self.settings.issuer, claim, id)).collect()
+    }
+
+    fn mode(&self) -> Option<IntrospectionMode> {
+        self.introspector.as_ref().map(Introspector::mode)
+    }
+
+    async fn verify(&self, token: &UnverifiedToken) -> Result<(), SubjectTokenError> {
+        self.keys.verify(token, &self.settings.algorithms).await.map_err(|error| match error {
+            KeyError::Token(error) => SubjectTokenError::Token(error),
+            KeyError::Unavailable(error) => SubjectTokenError::Home(error),
+        })
     }
 
     /// An introspection response is the home IdM's own word, given over TLS: what it leaves out (RFC 7662 §2.2 makes
     /// everything but `active` optional) is not held against the token, what it states is.
-    fn judge_introspected(&self, claims: &Arc<Claims>) -> Result<Subject, SubjectTokenError> {
-        judge_stated(claims, &self.settings, self.clock.now()).map_err(|error| match error {
+    fn judge_introspected(&self, claims: &Claims) -> Result<(), SubjectTokenError> {
+        judge_stated(claims, &self.settings, self.clock.now()).map(|_| ()).map_err(|error| match error {
             SubjectTokenError::Claim(error) => introspection::nonsense(error),
             other => other,
         })
     }
+}
+
+impl Verified {
+    fn subject(
+        self,
+        token: TokenRef<'_>,
+        digest: TokenDigest,
+        introspected: Option<Arc<Claims>>,
+    ) -> Subject<'_> {
+        let Self { user, identity, issued_to, .. } = self;
+        Subject { user, identity, issued_to, token, digest, introspected }
+    }
+}
+
+fn user_digest(issuer: &str, claim: &str, id: &str) -> [u8; 16] {
+    digest_of_parts(&[issuer, claim, id].map(str::as_bytes))
 }
 
 fn check_type(typ: Option<&str>, accepted: &[String]) -> Result<(), SubjectTokenError> {
@@ -184,10 +292,10 @@ fn check_type(typ: Option<&str>, accepted: &[String]) -> Result<(), SubjectToken
 
 /// Judges the claims of a token whose signature is right.
 fn judge(
-    claims: &Arc<Claims>,
+    claims: &Claims,
     settings: &SubjectTokenSettings,
     now: Timestamp,
-) -> Result<Subject, SubjectTokenError> {
+) -> Result<Verified, SubjectTokenError> {
     if claims.get("exp").is_none() {
         return Err(SubjectTokenError::Missing("exp".to_owned()));
     }
@@ -203,12 +311,13 @@ fn judge(
 
 /// Judges what the claims state, whatever they leave out.
 fn judge_stated(
-    claims: &Arc<Claims>,
+    claims: &Claims,
     settings: &SubjectTokenSettings,
     now: Timestamp,
-) -> Result<Subject, SubjectTokenError> {
+) -> Result<Verified, SubjectTokenError> {
     let client_id = first_text(claims, &settings.client_id_claims)?;
-    check_times(claims, settings, now)?;
+    let times = times(claims, settings.leeway)?;
+    times.check(now, settings.longest())?;
     if claims.text("iss")?.is_some_and(|issuer| issuer != settings.issuer) {
         return Err(SubjectTokenError::Issuer);
     }
@@ -226,14 +335,24 @@ fn judge_stated(
     if id.len() > MAX_IDENTITY_BYTES {
         return Err(SubjectTokenError::Identity);
     }
-    Ok(Subject {
-        issuer: settings.issuer.clone(),
-        claim: claim.to_owned(),
-        id: id.to_owned(),
-        identity_claims: settings.subject_claims.clone(),
-        client_id: client_id.map(|(_, id)| id.to_owned()),
-        claims: Arc::clone(claims),
+    let user = user_digest(&settings.issuer, claim, id);
+    Ok(Verified {
+        user,
+        identity: identity(claims, &settings.subject_claims, user),
+        issued_to: client_id.map(|(_, id)| digest_of_name(id)),
+        times,
+        keys: 0,
     })
+}
+
+/// One account (`sub`) can be signed in under several MCX ids (TS 33.180 B.2), and a partner that is told the MCX id gives
+/// each its own token: taken for one, whoever signs in as one of them would be handed the token of another.
+fn identity(claims: &Claims, names: &[String], user: [u8; 16]) -> [u8; 16] {
+    let values: Vec<(&String, String)> =
+        names.iter().filter_map(|name| Some((name, claims.get(name)?.to_string()))).collect();
+    let named = values.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+    let parts: Vec<&[u8]> = std::iter::once(&user[..]).chain(named).collect();
+    digest_of_parts(&parts)
 }
 
 fn check_broker_named(claims: &Claims, settings: &SubjectTokenSettings) -> Result<(), SubjectTokenError> {
@@ -253,25 +372,12 @@ fn check_broker_named(claims: &Claims, settings: &SubjectTokenSettings) -> Resul
     if named { Ok(()) } else { Err(SubjectTokenError::BrokerNotNamed) }
 }
 
-fn check_times(
-    claims: &Claims,
-    settings: &SubjectTokenSettings,
-    now: Timestamp,
-) -> Result<(), SubjectTokenError> {
-    if let Some(exp) = claims.numeric_date("exp")? {
-        if now >= exp.plus(settings.leeway) {
-            return Err(SubjectTokenError::Expired);
-        }
-        if exp > now.plus(settings.max_lifetime) {
-            return Err(SubjectTokenError::Lifetime);
-        }
-    }
-    for name in ["nbf", "iat"] {
-        if claims.numeric_date(name)?.is_some_and(|from| from > now.plus(settings.leeway)) {
-            return Err(SubjectTokenError::NotYetValid);
-        }
-    }
-    Ok(())
+fn times(claims: &Claims, leeway: Duration) -> Result<Times, ClaimError> {
+    let not_after = claims.numeric_date("exp")?.map(|exp| exp.plus(leeway));
+    let from = [claims.numeric_date("nbf")?, claims.numeric_date("iat")?];
+    let not_before =
+        from.into_iter().flatten().max().unwrap_or(Timestamp::from_unix_seconds(0)).minus(leeway);
+    Ok(Times { not_before, not_after })
 }
 
 fn first_text<'c>(claims: &'c Claims, names: &'c [String]) -> Result<Option<(&'c str, &'c str)>, ClaimError> {

@@ -27,8 +27,15 @@ impl<'a> Form<'a> {
     /// Parses a body. An empty value counts as absent (RFC 6749 §3.2).
     pub fn parse(body: &'a [u8]) -> Result<Self, FormError> {
         let mut parameters: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::with_capacity(8);
-        for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
+        let ends = memchr::memchr_iter(b'&', body).chain([body.len()]);
+        let mut begin = 0;
+        for end in ends {
+            let pair = &body[begin..end];
+            begin = end + 1;
+            if pair.is_empty() {
+                continue;
+            }
+            let (name, value) = match memchr::memchr(b'=', pair) {
                 Some(at) => (&pair[..at], &pair[at + 1..]),
                 None => (pair, &[][..]),
             };
@@ -56,12 +63,13 @@ impl<'a> Form<'a> {
 
 /// Decodes one form-urlencoded part: `+` is a space, `%XX` a byte. Malformed escapes, bytes that are not UTF-8, and NUL are refused.
 pub fn decode(part: &[u8]) -> Result<Cow<'_, str>, FormError> {
-    let plain = !part.iter().any(|byte| matches!(byte, b'%' | b'+' | 0));
-    if plain {
+    let Some(first) = memchr::memchr3(b'%', b'+', 0, part) else {
         return std::str::from_utf8(part).map(Cow::Borrowed).map_err(|_| FormError::Encoding);
-    }
+    };
+    let (plain, escaped) = part.split_at(first);
     let mut bytes = Vec::with_capacity(part.len());
-    let mut rest = part.iter();
+    bytes.extend_from_slice(plain);
+    let mut rest = escaped.iter();
     while let Some(byte) = rest.next() {
         bytes.push(match byte {
             b'+' => b' ',

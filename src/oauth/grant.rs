@@ -50,6 +50,8 @@ pub struct Grant {
     pub user_refusals: Vec<RefusalPattern>,
     /// Refusals that mean "not these credentials of ours".
     pub credential_refusals: Vec<RefusalPattern>,
+    /// Whether the broker uses the partner's refresh token (B.5), when the client does not get it.
+    pub use_refresh_token: bool,
     /// Whether the client gets the partner's refresh token.
     pub forward_refresh_token: bool,
     /// Whether the client gets the partner's ID token.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// More scopes than any service defines: bounds what a hostile request or token makes us sort and compare.
-const MAX_SCOPES: usize = 128;
+pub const MAX_SCOPES: usize = 128;
 /// Longer than any scope in the field, shorter than any signed token.
 const SHOWN_BYTES: usize = 100;
 /// How many scopes a text for people names.
@@ -17,6 +17,39 @@ const SHOWN_SCOPES: usize = 8;
 /// A set of scope tokens. `Display` is the space-delimited form, in one fixed order, so that equal sets are equal text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ScopeSet(BTreeSet<String>);
+
+/// The `scope` of a request where it stands: its characters are checked, and nothing is copied, sorted or compared yet.
+#[derive(Debug, Clone, Copy)]
+pub struct ScopeText<'t>(&'t str);
+
+impl<'t> ScopeText<'t> {
+    /// Takes a text whose characters are those of a scope; how many there are is not counted.
+    ///
+    /// # Errors
+    /// [`ScopeError::Character`].
+    pub fn new(text: &'t str) -> Result<Self, ScopeError> {
+        let allowed = |byte| byte == b' ' || is_scope_character(byte);
+        if text.bytes().all(allowed) { Ok(Self(text)) } else { Err(ScopeError::Character) }
+    }
+
+    /// The scopes as they stand: in any order, perhaps repeated.
+    pub fn tokens(self) -> impl Iterator<Item = &'t str> {
+        self.0.split(' ').filter(|token| !token.is_empty())
+    }
+
+    /// The set of them.
+    ///
+    /// # Errors
+    /// [`ScopeError::TooMany`].
+    pub fn to_set(self) -> Result<ScopeSet, ScopeError> {
+        self.0.parse()
+    }
+}
+
+/// RFC 6749 §3.3 `scope-token`.
+const fn is_scope_character(byte: u8) -> bool {
+    matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e)
+}
 
 /// Why a scope value is not one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -50,8 +83,7 @@ impl ScopeSet {
     }
 
     fn insert(&mut self, token: &str) -> Result<(), ScopeError> {
-        let allowed = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-        if token.is_empty() || !token.bytes().all(allowed) {
+        if token.is_empty() || !token.bytes().all(is_scope_character) {
             return Err(ScopeError::Character);
         }
         self.0.insert(token.to_owned());
@@ -96,6 +128,18 @@ impl ScopeSet {
     #[must_use]
     pub fn rename<'n>(&self, name: impl Fn(&str) -> Option<&'n str>) -> Self {
         Self(self.0.iter().map(|scope| name(scope).unwrap_or(scope).to_owned()).collect())
+    }
+
+    /// The scopes at these places of the fixed order.
+    #[must_use]
+    pub fn filter(&self, keep: impl Fn(u32) -> bool) -> Self {
+        Self(
+            (0..)
+                .zip(&self.0)
+                .filter(|(position, _)| keep(*position))
+                .map(|(_, scope)| scope.clone())
+                .collect(),
+        )
     }
 
     /// The scopes that are in both.

@@ -23,6 +23,8 @@ pub struct PartnerToken {
     pub expires_at: Timestamp,
     /// What it is good for, in our names.
     pub scope: ScopeSet,
+    /// Stays in the broker (B.5): only when it is neither forwarded nor left unused by the partner file.
+    pub kept_refresh_token: Option<Token>,
     /// Only when the partner file forwards it.
     pub refresh_token: Option<Token>,
     /// Only when the partner file forwards it.
@@ -99,6 +101,37 @@ impl Partner {
         let response =
             self.idm.request_token(parameters, client_id).await.map_err(|error| self.classify(error))?;
         self.accept(response, &asked, now).map_err(GrantError::Response)
+    }
+
+    /// Another access token for a refresh token (B.5.2, B.5.3). `None`: the partner does not take it any more, or answers
+    /// what cannot be used; B.5.3 has it check the account, so that means to begin again with the home token.
+    ///
+    /// # Errors
+    /// The partner is away: beginning again would ask it once more.
+    pub async fn refresh(
+        &self,
+        refresh_token: &Token,
+        client_id: &str,
+        scope: &ScopeSet,
+        now: Timestamp,
+    ) -> Result<Option<PartnerToken>, GrantError> {
+        let asked = self.scopes.to_partner(scope);
+        let mut parameters = Parameters::default();
+        parameters.set("grant_type", grant_type::REFRESH_TOKEN);
+        parameters.set("refresh_token", refresh_token.expose());
+        parameters.set_if_some("scope", self.grant.scope.value(&asked).as_deref());
+        let client_id = Some(client_id).filter(|_| self.forward_client_id);
+        let response = match self.idm.request_token(parameters, client_id).await {
+            Ok(response) => response,
+            Err(error) if error.is_outage() => return Err(GrantError::Idm(error)),
+            Err(_) => return Ok(None),
+        };
+        let mut token = self.accept(response, &asked, now).ok();
+        if let Some(token) = &mut token {
+            // RFC 6749 §6: without a new one the old one goes on.
+            token.kept_refresh_token.get_or_insert_with(|| refresh_token.clone());
+        }
+        Ok(token)
     }
 
     fn parameters(&self, security_token: &Token, scope: &ScopeSet) -> Parameters {
@@ -182,11 +215,18 @@ impl Partner {
         if granted.is_empty() {
             return Err(ResponseFault::ScopeEmpty);
         }
+        let (forward, keep) = (self.grant.forward_refresh_token, self.grant.use_refresh_token);
+        let (refresh_token, kept_refresh_token) = match response.refresh_token {
+            // Used by two, it would be taken for stolen.
+            Some(token) if forward => (Some(token), None),
+            token => (None, token.filter(|_| keep)),
+        };
         Ok(PartnerToken {
             access_token: response.access_token,
             expires_at: now.plus(lifetime.min(self.grant.max_lifetime)),
             scope: self.scopes.from_partner(&granted),
-            refresh_token: response.refresh_token.filter(|_| self.grant.forward_refresh_token),
+            kept_refresh_token,
+            refresh_token,
             id_token: response.id_token.filter(|_| self.grant.forward_id_token),
         })
     }

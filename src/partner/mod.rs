@@ -5,7 +5,7 @@ pub mod demands;
 pub mod grant;
 pub mod registry;
 
-pub use definition::{Partner, Scopes};
+pub use definition::{Partner, ScopeMask, Scopes};
 pub use demands::{Mismatch, Names};
 pub use grant::{GrantError, PartnerToken, ResponseFault};
 pub use registry::{PartnerRegistry, TargetError};

@@ -58,6 +58,11 @@ impl PartnerRegistry {
         }
     }
 
+    /// Whether a partner of this id is served.
+    pub fn knows(&self, id: &str) -> bool {
+        self.by_audience.get(id).is_some_and(|partner| partner.id == id)
+    }
+
     /// How many partners are served.
     pub fn len(&self) -> usize {
         self.by_resource.len()

@@ -8,6 +8,7 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -23,7 +24,38 @@ struct Inner {
     requests: Family<RequestLabels, Counter>,
     hits: Family<TierLabels, Counter>,
     legs: Family<LegLabels, Histogram, fn() -> Histogram>,
-    redis: Family<RedisLabels, Counter>,
+    redis: Family<OutcomeLabels, Counter>,
+    verified: Family<SourceLabels, Counter>,
+    /// Resolved: asked for on every request.
+    recalled: Counter,
+    coalesced: Counter,
+    renewals: Family<RenewalLabels, Counter>,
+    refreshes: Family<RenewalLabels, Counter>,
+    purges: Family<PurgeLabels, Counter>,
+    listening: Gauge,
+    memory_users: Gauge,
+    memory_bytes: Gauge,
+    audit_lost: Counter,
+}
+
+/// The counters of one partner that most requests touch, resolved once.
+#[derive(Debug, Clone)]
+pub struct Served {
+    ok: Counter,
+    memory: Counter,
+    redis: Counter,
+}
+
+impl Served {
+    /// A request got a token. `tier`: the label of where it was kept; `None`: it was obtained.
+    pub fn count(&self, tier: Option<&'static str>) {
+        self.ok.inc();
+        match tier {
+            Some("memory") => drop(self.memory.inc()),
+            Some(_) => drop(self.redis.inc()),
+            None => {}
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -35,6 +67,23 @@ struct RequestLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TierLabels {
     tier: &'static str,
+    partner: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabels {
+    source: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RenewalLabels {
+    partner: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PurgeLabels {
+    scope: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,7 +94,7 @@ struct LegLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RedisLabels {
+struct OutcomeLabels {
     outcome: &'static str,
 }
 
@@ -92,17 +141,112 @@ impl Metrics {
         registry.register_with_unit("leg", "Calls to identity servers by leg", Unit::Seconds, legs.clone());
         let redis = Family::default();
         registry.register("redis_commands", "Commands to Redis by outcome", redis.clone());
-        Self(Arc::new(Inner { registry, requests, hits, legs, redis }))
+        let verified: Family<SourceLabels, Counter> = Family::default();
+        let recalled = verified.get_or_create_owned(&SourceLabels { source: "remembered" });
+        registry.register(
+            "verified_tokens",
+            "Home tokens by how their signature was verified",
+            verified.clone(),
+        );
+        let coalesced = Counter::default();
+        registry.register(
+            "coalesced_requests",
+            "Requests that waited for a token that another one obtained",
+            coalesced.clone(),
+        );
+        let (renewals, refreshes) = (Family::default(), Family::default());
+        registry.register("renewals", "Tokens renewed ahead of their end, by outcome", renewals.clone());
+        registry.register("refreshes", "Uses of a partner's refresh token, by outcome", refreshes.clone());
+        let purges = Family::default();
+        registry.register("purges", "Purges that were asked of this replica", purges.clone());
+        let (listening, memory_users, memory_bytes) = (Gauge::default(), Gauge::default(), Gauge::default());
+        registry.register(
+            "listening",
+            "Whether the other replicas are heard through Redis",
+            listening.clone(),
+        );
+        registry.register("memory_users", "Users with tokens in the memory tier", memory_users.clone());
+        registry.register("memory_bytes", "Bytes that the memory tier is taken for", memory_bytes.clone());
+        let audit_lost = Counter::default();
+        registry.register(
+            "audit_lost_records",
+            "Audit records that could not be written",
+            audit_lost.clone(),
+        );
+        Self(Arc::new(Inner {
+            registry,
+            requests,
+            hits,
+            legs,
+            redis,
+            verified,
+            recalled,
+            coalesced,
+            renewals,
+            refreshes,
+            purges,
+            listening,
+            memory_users,
+            memory_bytes,
+            audit_lost,
+        }))
+    }
+
+    /// The counters of a partner.
+    pub fn served(&self, partner: &str) -> Served {
+        let ok = RequestLabels { code: "ok", partner: partner.to_owned() };
+        let hits = |tier| self.0.hits.get_or_create_owned(&TierLabels { tier, partner: partner.to_owned() });
+        Served { ok: self.0.requests.get_or_create_owned(&ok), memory: hits("memory"), redis: hits("redis") }
+    }
+
+    /// A home token was verified, or remembered to have been.
+    pub fn home_token(&self, remembered: bool) {
+        if remembered {
+            self.0.recalled.inc();
+        } else {
+            self.0.verified.get_or_create(&SourceLabels { source: "verified" }).inc();
+        }
+    }
+
+    /// A request waited for what another one obtained.
+    pub fn coalesced(&self) {
+        self.0.coalesced.inc();
+    }
+
+    /// A renewal ahead of a token's end.
+    pub fn renewal(&self, partner: &str, outcome: &'static str) {
+        self.0.renewals.get_or_create(&RenewalLabels { partner: partner.to_owned(), outcome }).inc();
+    }
+
+    /// A partner's refresh token was used.
+    pub fn refresh(&self, partner: &str, outcome: &'static str) {
+        self.0.refreshes.get_or_create(&RenewalLabels { partner: partner.to_owned(), outcome }).inc();
+    }
+
+    /// A purge was asked for: `user`, `client`, `partner` or `all`.
+    pub fn purge(&self, scope: &'static str) {
+        self.0.purges.get_or_create(&PurgeLabels { scope }).inc();
+    }
+
+    /// Whether the other replicas are heard.
+    pub fn listens(&self, listens: bool) {
+        self.0.listening.set(i64::from(listens));
+    }
+
+    /// What the memory tier holds, told when somebody asks.
+    pub fn memory(&self, users: usize, bytes: u64) {
+        self.0.memory_users.set(i64::try_from(users).unwrap_or(i64::MAX));
+        self.0.memory_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Audit records that were lost.
+    pub fn audit_lost(&self, records: u64) {
+        self.0.audit_lost.inc_by(records);
     }
 
     /// A finished token request. `partner`: an id from configuration, or empty.
     pub fn request(&self, code: &'static str, partner: &str) {
         self.0.requests.get_or_create(&RequestLabels { code, partner: partner.to_owned() }).inc();
-    }
-
-    /// A request answered from a tier.
-    pub fn hit(&self, tier: &'static str) {
-        self.0.hits.get_or_create(&TierLabels { tier }).inc();
     }
 
     /// A finished leg.
@@ -113,7 +257,7 @@ impl Metrics {
 
     /// A command to Redis.
     pub fn redis(&self, outcome: RedisOutcome) {
-        self.0.redis.get_or_create(&RedisLabels { outcome: outcome.as_str() }).inc();
+        self.0.redis.get_or_create(&OutcomeLabels { outcome: outcome.as_str() }).inc();
     }
 
     /// The OpenMetrics text.

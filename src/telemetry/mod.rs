@@ -1,4 +1,5 @@
-//! What operators see: logs and metrics. No token, no secret, no user.
+//! What operators see: logs, metrics and the audit log. No token, no secret, no user.
 
+pub mod audit;
 pub mod logs;
 pub mod metrics;

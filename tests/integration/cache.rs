@@ -98,8 +98,16 @@ fn cache_toml(redis: &Redis, keys: &tempfile::TempDir, key: &str, max_age: &str)
     )
 }
 
+/// The keys of users; there is one more, with what replicas agree on.
 fn keys_of(redis: &Redis) -> Vec<String> {
-    redis.connection().keys("*").unwrap()
+    redis.connection().keys("mcx:token:*").unwrap()
+}
+
+/// The only entry of a user: its field and its sealed value.
+fn entry_of(redis: &Redis, key: &str) -> (Vec<u8>, Vec<u8>) {
+    let mut entries: Vec<(Vec<u8>, Vec<u8>)> = redis.connection().hgetall(key).unwrap();
+    assert_eq!(entries.len(), 1, "one entry and no lock");
+    entries.remove(0)
 }
 
 /// One account, signed in under one MCPTT id and then under another, at a partner that knows users by that id, or by a
@@ -364,7 +372,7 @@ async fn replicas_with_one_sealing_key_share_and_with_two_they_miss() {
     let friend = ground.replica("one", "", "");
     assert_eq!(ground.token_at(&friend, "alice").await, token);
     assert_eq!(ground.grants(), 1);
-    assert_eq!(friend.metric(r#"mcx_broker_cache_hits_total{tier="redis"}"#).await, 1);
+    assert_eq!(friend.metric(r#"mcx_broker_cache_hits_total{tier="redis",partner="county-fire"}"#).await, 1);
 
     let stranger = ground.replica("other", "", "");
     assert_ne!(ground.token_at(&stranger, "alice").await, token);
@@ -394,7 +402,8 @@ async fn a_redis_dump_tells_neither_token_nor_user() {
     let mut dump = Vec::new();
     for key in keys_of(ground.redis()) {
         dump.extend_from_slice(key.as_bytes());
-        dump.extend(connection.get::<_, Vec<u8>>(&key).unwrap());
+        let entries: Vec<Vec<u8>> = redis::cmd("HGETALL").arg(&key).query(&mut connection).unwrap();
+        dump.extend(entries.concat());
     }
     assert!(dump.len() > token.len(), "the token is there, sealed");
     let signature = token.rsplit('.').next().unwrap();
@@ -423,8 +432,8 @@ async fn an_entry_that_was_moved_or_meddled_with_is_a_miss_and_is_replaced() {
     ground.token("bob").await;
     let key = keys_of(ground.redis()).into_iter().find(|key| *key != alices_key).unwrap();
     let mut redis = ground.redis().connection();
-    let value: Vec<u8> = redis.get(&alices_key).unwrap();
-    let own: Vec<u8> = redis.get(&key).unwrap();
+    let (_, value) = entry_of(ground.redis(), &alices_key);
+    let (field, own) = entry_of(ground.redis(), &key);
     let altered = |at: usize| {
         let mut bytes = own.clone();
         bytes[at] ^= 1;
@@ -445,7 +454,7 @@ async fn an_entry_that_was_moved_or_meddled_with_is_a_miss_and_is_replaced() {
         ("foreign text", b"{\"access_token\":\"evil\"}".to_vec()),
         ("a megabyte", vec![1; 1 << 20]),
     ] {
-        let () = redis.set(&key, bytes).unwrap();
+        let () = redis.hset(&key, &field, bytes).unwrap();
         let before = ground.grants();
         let token = ground.token("bob").await;
         assert_ne!(token, alices, "{what}");
@@ -463,12 +472,11 @@ async fn a_value_of_another_type_is_a_miss_and_redis_stays_in_use() {
     let ground = Ground::new(Tiers::Redis).await;
     ground.token("alice").await;
     let key = keys_of(ground.redis()).remove(0);
-    for what in ["LPUSH", "SADD", "HSET"] {
+    for what in ["LPUSH", "SADD", "APPEND"] {
         let mut redis = ground.redis().connection();
         let () = redis.del(&key).unwrap();
         let mut command = redis::cmd(what);
-        command.arg(&key).arg("field");
-        let () = if what == "HSET" { command.arg("value") } else { &mut command }.query(&mut redis).unwrap();
+        let () = command.arg(&key).arg("value").query(&mut redis).unwrap();
         let token = ground.token("alice").await;
         assert_eq!(ground.token("alice").await, token, "{what}: replaced by a good entry at once");
     }

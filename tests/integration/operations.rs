@@ -275,15 +275,19 @@ async fn a_client_that_hangs_up_does_no_harm() {
     let federation = Setup::new().start().await;
     federation.partner.fault(Endpoint::Token, Fault::Hold);
     let alice = federation.home_token("alice");
-    for _ in 0..5 {
-        let asked = federation.partner.requests(Endpoint::Token);
+    for waiting in 0..5 {
         let impatient = federation.spawn_exchange(&alice, &[]);
-        until("the partner is asked", async || federation.partner.requests(Endpoint::Token) > asked).await;
+        until("the partner is asked, once", async || {
+            let joined = federation.broker.metric("mcx_broker_coalesced_requests_total").await;
+            federation.partner.requests(Endpoint::Token) == 1 && joined == waiting
+        })
+        .await;
         impatient.abort();
     }
     federation.partner.clear(Endpoint::Token);
     let answer = federation.exchange(&[]).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(federation.partner.requests(Endpoint::Token), 1, "what they all gave up was brought to its end");
 }
 
 #[tokio::test(flavor = "multi_thread")]

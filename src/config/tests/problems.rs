@@ -26,6 +26,8 @@ fn all_problems_of_all_files_come_at_once() {
         keys = [{ algorithm = "ES256" }, { key_file = "missing.pem" }]
         [cache]
         redis = "redis://user:hunter2@redis.example/0"
+        sealing_key_files = ["missing"]
+        remember_refusals = "2m"
         margin = "2 furlongs"
         [[clients]]
         id = "one"
@@ -46,7 +48,8 @@ fn all_problems_of_all_files_come_at_once() {
         "admin.bearer_token",
         "cache.margin",
         "cache.redis",
-        "cache.sealing_key_files",
+        "cache.remember_refusals",
+        "cache.sealing_key_files[0]",
         "clients[0].partners[1]",
         "clients[0].secret",
         "clients[1].authentication",

@@ -48,7 +48,7 @@ fn what_a_broker_file_must_not_say() {
         ("[home.connection]\nca_file = \"missing.pem\"", vec!["home.connection.ca_file"]),
         ("[home.connection]\ntimeout = \"1h\"", vec!["home.connection.timeout"]),
         ("[home.security_token]\nalgorithm = [\"RS256\"]", vec!["home.security_token.algorithm"]),
-        ("[cache]\nredis = \"redis://127.0.0.1\"", vec!["cache.sealing_key_files"]),
+        ("[cache]\nredis = \"redis://127.0.0.1\"", vec![]),
         ("[cache]\nsealing_key_files = [\"broker.toml\"]", vec!["cache.sealing_key_files[0]"]),
         ("[cache]\nmargin = \"2h\"\nmax_lifetime = \"1h\"", vec!["cache.margin", "cache.max_lifetime"]),
         ("[[clients]]\nauthentication = \"none\"", vec!["clients[0].id"]),

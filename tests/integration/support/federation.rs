@@ -209,6 +209,9 @@ pub(crate) fn broker_toml(home: &Sandbox) -> String {
         id = "{CLIENT}"
         authentication = "none"
         partners = ["*"]
+        # Tests provoke one refusal after the other, of one user and without time passing.
+        [cache]
+        remember_refusals = "0s"
         "#
     )
 }

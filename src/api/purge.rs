@@ -1,0 +1,65 @@
+//! `POST /api/purge` on the admin listener: takes tokens out of every tier of every replica.
+
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::web::{Bytes, Data};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{AdminApi, admin};
+use crate::cache::Purge;
+
+/// Whose tokens: exactly one of these.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Whose {
+    /// A user, by the value of any claim that names users.
+    User(String),
+    /// All that a client obtained.
+    Client(String),
+    /// All that a partner issued.
+    Partner(String),
+    /// Everybody's.
+    All(bool),
+}
+
+/// Purges. The body must be declared as JSON: a web page cannot send that to another origin without being asked, so no
+/// page that an operator happens to visit purges here.
+pub async fn post(request: HttpRequest, body: Bytes, api: Data<AdminApi>) -> HttpResponse {
+    if let Some(refusal) = admin::refuse(&request, &api) {
+        return refusal;
+    }
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return HttpResponse::UnsupportedMediaType()
+            .json(json!({ "error": "Content-Type must be application/json" }));
+    }
+    let (scope, purges) = match serde_json::from_slice(&body) {
+        Ok(Whose::User(id)) => {
+            let users = api.exchange.subject_tokens.users_named(&id);
+            ("user", users.into_iter().map(Purge::User).collect())
+        }
+        // What is not known has no tokens, and would be remembered for nothing.
+        Ok(Whose::Client(id)) if !api.exchange.clients.knows(&id) => return unknown("client"),
+        Ok(Whose::Partner(id)) if !api.exchange.partners.knows(&id) => return unknown("partner"),
+        Ok(Whose::Client(id)) => ("client", vec![Purge::Client(id)]),
+        Ok(Whose::Partner(id)) => ("partner", vec![Purge::Partner(id)]),
+        Ok(Whose::All(true)) => ("all", vec![Purge::All]),
+        Ok(Whose::All(false)) | Err(_) => {
+            let error = "state one of {\"user\": ID}, {\"client\": ID}, {\"partner\": ID}, {\"all\": true}";
+            return HttpResponse::BadRequest().json(json!({ "error": error }));
+        }
+    };
+    let mut replicas_told = true;
+    for purge in &purges {
+        replicas_told &= api.exchange.cache.purge(purge).await;
+    }
+    api.metrics.purge(scope);
+    tracing::warn!(scope, replicas_told, "purged by the operator");
+    HttpResponse::Ok().json(json!({ "purged": scope, "replicas_told": replicas_told }))
+}
+
+fn unknown(what: &str) -> HttpResponse {
+    HttpResponse::NotFound().json(json!({ "error": format!("no {what} of that id is served") }))
+}

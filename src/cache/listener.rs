@@ -1,0 +1,190 @@
+//! What the replicas tell each other through Redis: whose entries are gone, and which generations are in force.
+//!
+//! A replica that does not hear the others may serve what they have taken away, so it then drops its memory tier; what it
+//! puts there until it hears them again does not get older than `memory_max_age`. It knows by a beat of its own that comes
+//! back to it or does not, and reads the generations with each, so that a message that got lost is made good a second later.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use redis::RedisResult;
+use redis::aio::ConnectionLike;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use super::TokenCache;
+use super::purge::{Purge, Table};
+use super::redis::{CHANNEL, Link, Message, RedisTier};
+
+/// Between two beats.
+const BEAT: Duration = Duration::from_secs(1);
+/// Beats that may get lost before the subscription is taken for lost.
+const MISSED_BEATS: u32 = 3;
+/// Before connecting is tried again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Listens for as long as the cache is there.
+pub async fn listen(cache: Weak<TokenCache>) {
+    let mut heard_before = true;
+    while let Some(this) = cache.upgrade() {
+        let Some(redis) = &this.redis else { return };
+        let session = Session::start(&this, redis).await;
+        this.is_now_settled();
+        drop(this);
+        let listened = session.is_ok();
+        let ended = match session {
+            Ok(session) => session.run(&cache).await,
+            Err(error) => Err(error),
+        };
+        let Some(this) = cache.upgrade() else { return };
+        this.memory.clear();
+        this.listens(false);
+        // The text of a Redis error can carry what was sent, so only its kind is logged, and once for each outage.
+        if listened || heard_before {
+            let fault = ended.err().and_then(|error| error.code().map(str::to_owned));
+            let fault = fault.as_deref().unwrap_or("connection");
+            tracing::warn!(
+                fault,
+                "not hearing the other replicas through Redis: the memory tier was dropped"
+            );
+        }
+        heard_before = listened;
+        drop(this);
+        sleep(PAUSE).await;
+    }
+}
+
+/// A subscription, and a connection to speak on.
+struct Session {
+    messages: ::redis::aio::PubSub,
+    link: Link,
+    patience: Duration,
+}
+
+impl Session {
+    async fn start(cache: &TokenCache, redis: &RedisTier) -> RedisResult<Self> {
+        let messages = redis.connector().subscribe(CHANNEL).await?;
+        let mut link = redis.connector().connect().await?;
+        cache.agree(redis, &mut link).await?;
+        cache.listens(true);
+        Ok(Self { messages, link, patience: redis.timeout() })
+    }
+
+    /// Returns when the subscription is lost, or the cache is gone.
+    async fn run(mut self, cache: &Weak<TokenCache>) -> RedisResult<()> {
+        let mut messages = self.messages.on_message();
+        let mut beats = interval(BEAT);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut silent = 0;
+        loop {
+            let agree = tokio::select! {
+                message = messages.next() => {
+                    let Some(message) = message else { return Ok(()) };
+                    silent = 0;
+                    let Some(cache) = cache.upgrade() else { return Ok(()) };
+                    cache.hear(message.get_payload_bytes(), &mut self.link).await?
+                }
+                _ = beats.tick() => {
+                    silent += 1;
+                    true
+                }
+            };
+            if silent > MISSED_BEATS {
+                return Ok(());
+            }
+            let Some(cache) = cache.upgrade() else { return Ok(()) };
+            let Some(redis) = &cache.redis else { return Ok(()) };
+            if agree {
+                let work = async {
+                    cache.agree(redis, &mut self.link).await?;
+                    Message::Beat.publish().query_async::<()>(&mut self.link).await
+                };
+                timeout(self.patience, work).await.unwrap_or_else(|_| Err(late()))?;
+            }
+        }
+    }
+}
+
+fn late() -> ::redis::RedisError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+}
+
+impl TokenCache {
+    /// A message of another replica, or of our own. True: the generations are to be read again.
+    async fn hear(&self, message: &[u8], link: &mut Link) -> RedisResult<bool> {
+        match Message::parse(message) {
+            Some(Message::User(user)) => {
+                self.take_away(&Purge::User(user));
+                // Entries that only we can open have names that only we know.
+                if let Some(redis) = self.redis.as_ref().filter(|redis| redis.has_own_names()) {
+                    let [unlink, _] = redis.purge_user(&user);
+                    unlink.query_async::<()>(link).await?;
+                }
+                Ok(false)
+            }
+            Some(Message::Released(entry)) => {
+                self.signals.tell(&entry);
+                Ok(false)
+            }
+            Some(Message::Generations) => Ok(true),
+            Some(Message::Beat) | None => Ok(false),
+        }
+    }
+
+    /// Tells Redis what it missed, and takes the generations that all agree on.
+    async fn agree(&self, redis: &RedisTier, link: &mut impl ConnectionLike) -> RedisResult<()> {
+        let unsent = redis.unsent().all();
+        for user in &unsent.users {
+            for command in redis.purge_user(user) {
+                command.query_async::<()>(link).await?;
+            }
+        }
+        let ours = self.generations.table();
+        for command in RedisTier::state_generations(&ours, &unsent.generations) {
+            command.query_async::<()>(link).await?;
+        }
+        redis.unsent().told(&unsent);
+        let agreed: Table = RedisTier::read_generations(link).await?;
+        let lost = redis.unsent().all().generations;
+        // A purge of our own, made while we read: what we read is older.
+        if lost.is_empty() {
+            self.generations.adopt(&agreed);
+        }
+        Ok(())
+    }
+
+    /// Tells Redis of a purge; what it does not take is kept for later.
+    pub(super) async fn tell(&self, redis: &RedisTier, purge: &Purge) -> bool {
+        match purge {
+            Purge::User(user) => {
+                // From here on Redis is not asked for this user, until it was told.
+                if !redis.unsent().add_user(*user) {
+                    return Box::pin(self.purge(&Purge::All)).await;
+                }
+                let told = redis.tell(&redis.purge_user(user)).await;
+                if told {
+                    redis.unsent().told_user(user);
+                }
+                told
+            }
+            Purge::Client(_) | Purge::Partner(_) | Purge::All => {
+                let field = RedisTier::generation_field(purge);
+                redis.unsent().add_generation(field.clone());
+                let fields = [field].into();
+                let mut commands = RedisTier::state_generations(&self.generations.table(), &fields);
+                commands.push(Message::Generations.publish());
+                let told = redis.tell(&commands).await;
+                if told {
+                    redis.unsent().told(&super::redis::Purges { generations: fields, ..Default::default() });
+                }
+                told
+            }
+        }
+    }
+
+    fn listens(&self, listens: bool) {
+        if let Some(redis) = &self.redis {
+            redis.listens(listens);
+        }
+    }
+}

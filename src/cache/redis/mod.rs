@@ -1,0 +1,376 @@
+//! The tier that replicas share: sealed values in Redis. Every fault is a miss and a metric, never an error or a stall.
+
+mod commands;
+mod link;
+mod sentinel;
+mod settings;
+mod unsent;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use redis::aio::ConnectionLike;
+use redis::{Cmd, FromRedisValue, RedisResult};
+use thread_local::ThreadLocal;
+use zeroize::Zeroizing;
+
+use super::purge::{Generation, Purge, Table};
+use super::sealing::SealingKeys;
+use super::{CacheKey, CachedToken};
+use crate::clock::Clock;
+use crate::random;
+use crate::telemetry::metrics::{Metrics, RedisOutcome};
+pub(super) use commands::{CHANNEL, Message};
+use commands::{GENERATIONS, Place};
+pub use link::{Connector, Link};
+pub use settings::{Deployment, RedisError, RedisSettings};
+pub(super) use unsent::Purges;
+use unsent::Unsent;
+
+/// After a fault Redis is left alone this long, and then asked by one request at a time until it answers: a dead server
+/// costs one timeout a second, not one per request.
+const REST: Duration = Duration::from_secs(1);
+
+/// A lock that its holder does not extend ends after this: what a replica that died leaves others waiting for.
+pub(super) const LOCK_LIFE: Duration = Duration::from_secs(3);
+
+/// Answers of a server that is well and refuses one command: full, a replica, unable to save, a value of another type.
+/// What it can still do is used.
+const REFUSALS: [&str; 6] = ["OOM", "READONLY", "MISCONF", "NOREPLICAS", "WRONGTYPE", "NOPERM"];
+
+/// The Redis tier.
+pub struct RedisTier {
+    connector: Connector,
+    /// One connection per thread: its own runtime drives it, and nobody is woken on another core for an answer.
+    links: ThreadLocal<Slot>,
+    /// Raised by each fault: a connection that was made before is not used any more. It may be one that nobody answers on,
+    /// or whose login failed.
+    era: AtomicU64,
+    keys: SealingKeys,
+    prefix: Vec<u8>,
+    own_keys: bool,
+    timeout: Duration,
+    /// On the monotonic clock; zero: it answers.
+    resting_until_millis: AtomicU64,
+    unsent: Unsent,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+#[derive(Default)]
+struct Slot {
+    link: Mutex<Option<(u64, Link)>>,
+    /// Held by the one who connects; the others wait for its connection.
+    connecting: tokio::sync::Mutex<()>,
+}
+
+impl Slot {
+    fn link(&self, era: u64) -> Option<Link> {
+        let link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        link.as_ref().filter(|(made, link)| *made == era && !link.is_lost()).map(|(_, link)| link.clone())
+    }
+}
+
+/// The right to obtain one entry, among all replicas.
+#[derive(Debug)]
+pub struct Lock {
+    key: CacheKey,
+    token: String,
+}
+
+/// What a claim came to.
+#[derive(Debug)]
+pub(super) struct Claimed {
+    /// The entry as it was found.
+    pub(super) entry: Option<CachedToken>,
+    /// The lock, or how long somebody else may hold it.
+    pub(super) lock: Result<Lock, Duration>,
+}
+
+impl RedisTier {
+    /// Connects when first used, so that the broker starts without Redis. `own_keys`: the keys are this process's alone,
+    /// so its entries have names of their own.
+    pub fn new(
+        settings: &RedisSettings,
+        keys: SealingKeys,
+        own_keys: bool,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Result<Self, RedisError> {
+        let mut prefix = b"mcx:token:".to_vec();
+        if own_keys {
+            prefix.extend_from_slice(format!("{}:", random::id()).as_bytes());
+        }
+        Ok(Self {
+            connector: Connector::new(settings)?,
+            links: ThreadLocal::new(),
+            era: AtomicU64::new(0),
+            keys,
+            prefix,
+            own_keys,
+            timeout: settings.timeout,
+            resting_until_millis: AtomicU64::new(0),
+            unsent: Unsent::default(),
+            clock,
+            metrics,
+        })
+    }
+
+    /// Whether it answered when it was last asked.
+    pub fn answers(&self) -> bool {
+        self.resting_until_millis.load(Ordering::Relaxed) == 0
+    }
+
+    pub(super) fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(super) fn unsent(&self) -> &Unsent {
+        &self.unsent
+    }
+
+    /// One round trip.
+    pub(super) async fn get(&self, key: &CacheKey) -> Option<CachedToken> {
+        if self.unsent.concerns(&key.user) {
+            return None;
+        }
+        let sealed: Option<Vec<u8>> = self.run(&self.place(key).get()).await?;
+        self.open(key, sealed?)
+    }
+
+    /// `None`: there is nobody to agree with.
+    pub(super) async fn claim(&self, key: &CacheKey) -> Option<Claimed> {
+        if self.unsent.concerns(&key.user) {
+            return None;
+        }
+        let token = random::id();
+        let (sealed, held_millis): (Option<Vec<u8>>, u64) =
+            self.run(&self.place(key).claim(&token, millis(LOCK_LIFE))).await?;
+        Some(Claimed {
+            // What does not open was told when it was looked for.
+            entry: sealed.and_then(|sealed| self.opened(key, sealed)),
+            lock: match held_millis {
+                0 => Ok(Lock { key: *key, token }),
+                held => Err(Duration::from_millis(held)),
+            },
+        })
+    }
+
+    /// Whether the entry was kept; `Some(false)`: the lock was not ours any more, so the user may have been purged.
+    pub(super) async fn keep(&self, lock: &Lock, token: &CachedToken, lifetime: Duration) -> Option<bool> {
+        let sealed = self.keys.seal(&lock.key, &token.to_bytes())?;
+        let command = self.place(&lock.key).keep(&lock.token, &sealed, millis(lifetime));
+        self.run::<u8>(&command).await.map(|kept| kept == 1)
+    }
+
+    pub(super) async fn release(&self, lock: &Lock) {
+        self.run::<u8>(&self.place(&lock.key).release(&lock.token)).await;
+    }
+
+    pub(super) async fn extend(&self, lock: &Lock) {
+        self.run::<u8>(&self.place(&lock.key).extend(&lock.token, millis(LOCK_LIFE))).await;
+    }
+
+    pub(super) async fn remove(&self, key: &CacheKey) {
+        self.run::<u8>(&self.place(key).remove()).await;
+    }
+
+    /// Carries out commands that a purge consists of; false: not all of them were.
+    pub(super) async fn tell(&self, commands: &[Cmd]) -> bool {
+        for command in commands {
+            if self.run::<redis::Value>(command).await.is_none() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The field of the hash of generations that a purge is about.
+    pub(super) fn generation_field(purge: &Purge) -> String {
+        match purge {
+            Purge::Client(id) => format!("client:{id}"),
+            Purge::Partner(id) => format!("partner:{id}"),
+            Purge::User(_) | Purge::All => "all".to_owned(),
+        }
+    }
+
+    /// Writes these fields, and the one that must not be missing unless it is there.
+    pub(super) fn state_generations(table: &Table, fields: &HashSet<String>) -> Vec<Cmd> {
+        let write = |command: &str, field: &str, generation: &Generation| {
+            let mut command = redis::cmd(command);
+            command.arg(GENERATIONS).arg(field).arg(generation);
+            command
+        };
+        let named = |field: &String| match field.split_once(':') {
+            Some(("client", id)) => table.clients.get(id),
+            Some(("partner", id)) => table.partners.get(id),
+            _ => Some(&table.all),
+        };
+        let stated = fields.iter().filter_map(|field| Some(write("HSET", field, named(field)?)));
+        stated.chain([write("HSETNX", "all", &table.all)]).collect()
+    }
+
+    pub(super) async fn read_generations(link: &mut impl ConnectionLike) -> RedisResult<Table> {
+        let fields: HashMap<String, Vec<u8>> =
+            redis::cmd("HGETALL").arg(GENERATIONS).query_async(link).await?;
+        let mut table = Table::default();
+        for (field, generation) in fields {
+            let Ok(generation) = Generation::try_from(generation) else { continue };
+            match field.split_once(':') {
+                Some(("client", id)) => drop(table.clients.insert(id.to_owned(), generation)),
+                Some(("partner", id)) => drop(table.partners.insert(id.to_owned(), generation)),
+                _ => table.all = generation,
+            }
+        }
+        Ok(table)
+    }
+
+    /// Whether only this process can open its entries, so that they have names of their own.
+    pub(super) fn has_own_names(&self) -> bool {
+        self.own_keys
+    }
+
+    /// Whether the other replicas are heard.
+    pub(super) fn listens(&self, listens: bool) {
+        self.metrics.listens(listens);
+    }
+
+    /// Takes a user's entries away, and tells the others.
+    pub(super) fn purge_user(&self, user: &[u8; 16]) -> [Cmd; 2] {
+        let mut unlink = redis::cmd("UNLINK");
+        unlink.arg(self.user_key(user));
+        [unlink, Message::User(*user).publish()]
+    }
+
+    fn open(&self, key: &CacheKey, sealed: Vec<u8>) -> Option<CachedToken> {
+        let opened = self.opened(key, sealed);
+        if opened.is_none() {
+            // Another key, or a hand in the store.
+            tracing::warn!(?key, "an entry in Redis does not open with any sealing key, or not in its place");
+            self.metrics.redis(RedisOutcome::Unsealable);
+        }
+        opened
+    }
+
+    fn opened(&self, key: &CacheKey, sealed: Vec<u8>) -> Option<CachedToken> {
+        let mut sealed = Zeroizing::new(sealed);
+        self.keys.open(key, &mut sealed).and_then(CachedToken::from_bytes)
+    }
+
+    fn place(&self, key: &CacheKey) -> Place {
+        Place::of(self.user_key(&key.user), key)
+    }
+
+    /// The braces say which part decides the Cluster slot: the user alone.
+    fn user_key(&self, user: &[u8; 16]) -> Vec<u8> {
+        let mut key = Vec::with_capacity(self.prefix.len() + 24);
+        key.extend_from_slice(&self.prefix);
+        key.push(b'{');
+        let mut text = [0; 22];
+        // 16 bytes are 22 characters.
+        let _ = URL_SAFE_NO_PAD.encode_slice(user, &mut text);
+        key.extend_from_slice(&text);
+        key.push(b'}');
+        key
+    }
+
+    async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Option<T> {
+        if !self.may_ask() {
+            self.metrics.redis(RedisOutcome::Skipped);
+            return None;
+        }
+        let era = self.era.load(Ordering::Acquire);
+        let outcome = tokio::time::timeout(self.timeout, self.ask(command, era)).await;
+        // The text of a Redis error can carry what was sent, so only its kind is logged.
+        let fault = match outcome {
+            Ok(Ok(value)) => {
+                self.metrics.redis(RedisOutcome::Answered);
+                self.resting_until_millis.store(0, Ordering::Relaxed);
+                return Some(value);
+            }
+            Ok(Err(error)) => error.code().unwrap_or("connection").to_owned(),
+            Err(_) => "timeout".to_owned(),
+        };
+        self.metrics.redis(RedisOutcome::Failed);
+        if REFUSALS.contains(&fault.as_str()) {
+            tracing::warn!(fault, "Redis refuses a command; going on without it");
+            self.resting_until_millis.store(0, Ordering::Relaxed);
+        } else {
+            self.rest(era, &fault);
+        }
+        // A server that was made a replica: its name may lead to the new primary by now.
+        if fault == "READONLY" {
+            self.leave(era);
+        }
+        None
+    }
+
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd, era: u64) -> RedisResult<T> {
+        let slot = self.links.get_or_default();
+        let mut link = match slot.link(era) {
+            Some(link) => link,
+            None => self.connect(slot, era).await?,
+        };
+        command.query_async(&mut link).await
+    }
+
+    async fn connect(&self, slot: &Slot, era: u64) -> RedisResult<Link> {
+        let _one = slot.connecting.lock().await;
+        if let Some(link) = slot.link(era) {
+            return Ok(link);
+        }
+        let link = self.connector.connect().await?;
+        *slot.link.lock().unwrap_or_else(PoisonError::into_inner) = Some((era, link.clone()));
+        Ok(link)
+    }
+
+    /// Leaves Redis alone for a while, unless another request noticed the same fault already.
+    fn rest(&self, era: u64, fault: &str) {
+        if self.leave(era) {
+            tracing::warn!(fault, "Redis does not answer; going on without it");
+            self.resting_until_millis.store(self.after_rest(), Ordering::Relaxed);
+        }
+    }
+
+    /// Gives the connections of this era up; false: somebody has done so.
+    fn leave(&self, era: u64) -> bool {
+        self.era.compare_exchange(era, era + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether this request asks Redis. After a rest only one does, to see whether it is back.
+    fn may_ask(&self) -> bool {
+        let until = self.resting_until_millis.load(Ordering::Relaxed);
+        let claim = |until| {
+            let (next, order) = (self.after_rest(), Ordering::Relaxed);
+            self.resting_until_millis.compare_exchange(until, next, order, order).is_ok()
+        };
+        until == 0 || (self.now_millis() >= until && claim(until))
+    }
+
+    fn now_millis(&self) -> u64 {
+        millis(self.clock.monotonic())
+    }
+
+    fn after_rest(&self) -> u64 {
+        self.now_millis().saturating_add(millis(REST)).max(1)
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl fmt::Debug for RedisTier {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("RedisTier")
+    }
+}

@@ -1,0 +1,81 @@
+//! One token that is not there is obtained: by agreement with the other replicas, by a refresh token if there is one, and
+//! kept unless its user was purged meanwhile.
+
+use std::sync::Arc;
+
+use super::chain::Chain;
+use super::single_flight::Outcome;
+use super::{ExchangeError, Leg};
+use crate::cache::{CacheKey, CachedToken, Claim};
+
+/// A user who is purged while a token is obtained makes us begin again, this often at most.
+const ATTEMPTS: usize = 2;
+
+/// What is obtained, and why.
+pub(super) struct Acquisition {
+    pub(super) chain: Chain,
+    pub(super) key: CacheKey,
+    /// The token that is to be replaced before its end; `None`: there is none that could be served.
+    pub(super) ahead_of: Option<Arc<CachedToken>>,
+}
+
+impl Acquisition {
+    pub(super) async fn run(self) -> Outcome {
+        let exchange = &self.chain.exchange;
+        let outcome = self.obtain().await;
+        if let Err(error) = &outcome {
+            let subject_token = self.chain.subject_token.digest();
+            exchange.refusals.remember(self.key, subject_token, error, exchange.clock.monotonic());
+            // The home IdM does not stand by this user any more, or the partner has turned it away: what is kept would
+            // outlive that.
+            if self.ahead_of.is_some() && error.is_definite() {
+                exchange.cache.remove(&self.key).await;
+            }
+        }
+        if self.ahead_of.is_some() {
+            let code = outcome.as_ref().err().map_or("ok", ExchangeError::code);
+            exchange.metrics.renewal(&self.chain.partner.id, code);
+            if let Err(error) = &outcome {
+                tracing::info!(code, %error, "a token could not be renewed ahead of its end");
+            }
+        }
+        outcome
+    }
+
+    async fn obtain(&self) -> Outcome {
+        let cache = &self.chain.exchange.cache;
+        for _ in 0..ATTEMPTS {
+            let fence = cache.fence();
+            let claim =
+                async { Ok::<_, ExchangeError>(cache.claim(&self.key, self.ahead_of.as_deref()).await) };
+            let (lock, last) = match self.chain.deadline.wait(Leg::Partner, claim).await? {
+                Claim::Filled(token) => return Ok(token),
+                Claim::Ours(lock, last) => (lock, last),
+                Claim::Alone => (None, None),
+            };
+            match cache.while_locked(lock.as_ref(), self.fresh(last)).await {
+                Ok(token) => {
+                    let token = Arc::new(token);
+                    if cache.keep(&self.key, &token, fence, lock.as_ref()).await {
+                        return Ok(token);
+                    }
+                }
+                Err(error) => {
+                    cache.give_up(lock.as_ref()).await;
+                    return Err(error);
+                }
+            }
+        }
+        Err(ExchangeError::Purged)
+    }
+
+    /// By the refresh token of the last one, or by both legs.
+    async fn fresh(&self, last: Option<Arc<CachedToken>>) -> Result<CachedToken, ExchangeError> {
+        if let Some(last) = last
+            && let Some(token) = self.chain.refreshed(&last).await?
+        {
+            return Ok(token);
+        }
+        self.chain.access_token().await
+    }
+}

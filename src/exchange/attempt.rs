@@ -1,0 +1,87 @@
+//! What has become known of a request, for whoever reports its outcome.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use tracing::Span;
+use tracing::field::Empty;
+
+use crate::client::Client;
+use crate::partner::Partner;
+use crate::random::RequestId;
+use crate::secret::TokenDigest;
+
+/// One request on its way.
+#[derive(Debug)]
+pub struct Attempt {
+    /// Its number.
+    pub request_id: RequestId,
+    /// Who asks, once it has proved itself.
+    client: Option<Arc<Client>>,
+    /// Digest of the user, once the home token was validated.
+    pub user: Option<[u8; 16]>,
+    /// Digest of the home token, once it was validated.
+    pub subject_token: Option<TokenDigest>,
+    /// Of whom, once it is found.
+    partner: Option<Arc<Partner>>,
+    span: OnceCell<Span>,
+}
+
+impl Attempt {
+    /// Nothing is known yet.
+    pub const fn new(request_id: RequestId) -> Self {
+        Self {
+            request_id,
+            client: None,
+            user: None,
+            subject_token: None,
+            partner: None,
+            span: OnceCell::new(),
+        }
+    }
+
+    /// The client's id, empty before it has proved itself.
+    pub fn client_id(&self) -> &str {
+        self.client.as_ref().map_or("", |client| client.id.as_str())
+    }
+
+    /// The partner's id, empty before it is found.
+    pub fn partner_id(&self) -> &str {
+        self.partner.as_ref().map_or("", |partner| partner.id.as_str())
+    }
+
+    /// Who asks has proved itself.
+    pub fn is_of(&mut self, client: &Arc<Client>) {
+        self.client = Some(Arc::clone(client));
+        if let Some(span) = self.span.get() {
+            span.record("client", client.id.as_str());
+        }
+    }
+
+    /// The partner is found.
+    pub fn is_for(&mut self, partner: &Arc<Partner>) {
+        self.partner = Some(Arc::clone(partner));
+        if let Some(span) = self.span.get() {
+            span.record("partner", partner.id.as_str());
+        }
+    }
+
+    /// The span of its log lines. Made when there is something to say, or somebody else is asked: most requests have
+    /// neither, and a span costs more than finding their token. With many partners, a line that says only what failed
+    /// helps nobody.
+    pub fn span(&self) -> Span {
+        let make = || {
+            let request_id = self.request_id.as_str();
+            // At the level of errors, so that every line has the id, whatever the operator's filter lets pass.
+            let span = tracing::error_span!("token", request_id, client = Empty, partner = Empty);
+            if let Some(client) = &self.client {
+                span.record("client", client.id.as_str());
+            }
+            if let Some(partner) = &self.partner {
+                span.record("partner", partner.id.as_str());
+            }
+            span
+        };
+        self.span.get_or_init(make).clone()
+    }
+}

@@ -1,0 +1,82 @@
+//! Home tokens whose signature was verified before: verifying costs more than all else on a cached request together.
+//!
+//! Remembered by digest, with what their claims said in numbers. What can change is looked at on every request all the
+//! same: the time against `exp`, `nbf` and `iat`, and whether the key set is still the one that the signature was verified
+//! with, so that a withdrawn key takes its tokens with it.
+
+use std::fmt;
+use std::time::Duration;
+
+use quick_cache::UnitWeighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+
+use super::subject_token::SubjectTokenError;
+use crate::clock::Timestamp;
+use crate::secret::{ByDigest, TokenDigest};
+
+/// What is kept of a verified token: flat, because with many users each look at it is a look at cold memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Verified {
+    /// Digest of issuer, naming claim and name.
+    pub(super) user: [u8; 16],
+    /// Digest of the user and of every claim that may name it.
+    pub(super) identity: [u8; 16],
+    /// Digest of the client that the token was issued to.
+    pub(super) issued_to: Option<[u8; 16]>,
+    pub(super) times: Times,
+    /// Version of the key set.
+    pub(super) keys: u64,
+}
+
+/// The dates of a token, leeway included.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// From when on: the later of `nbf` and `iat`; in the past where there is neither.
+    pub(super) not_before: Timestamp,
+    /// Until when: `exp`; `None` where an introspection response left it out.
+    pub(super) not_after: Option<Timestamp>,
+}
+
+impl Times {
+    /// Whether the token counts now.
+    pub(super) fn check(&self, now: Timestamp, longest: Duration) -> Result<(), SubjectTokenError> {
+        if let Some(not_after) = self.not_after {
+            if now >= not_after {
+                return Err(SubjectTokenError::Expired);
+            }
+            if not_after > now.plus(longest) {
+                return Err(SubjectTokenError::Lifetime);
+            }
+        }
+        if now < self.not_before { Err(SubjectTokenError::NotYetValid) } else { Ok(()) }
+    }
+}
+
+/// The memory, bounded by a number of tokens. The one that was not asked about for long gives way.
+pub(super) struct RememberedTokens(Cache<TokenDigest, Verified, UnitWeighter, ByDigest>);
+
+impl RememberedTokens {
+    pub(super) fn new(most: usize) -> Self {
+        let weight = u64::try_from(most).unwrap_or(u64::MAX);
+        Self(Cache::with(most, weight, UnitWeighter, ByDigest::default(), DefaultLifecycle::default()))
+    }
+
+    /// What is known of a token that was verified with the key set of this version.
+    pub(super) fn recall(&self, token: &TokenDigest, keys: u64) -> Option<Verified> {
+        self.0.get(token).filter(|verified| verified.keys == keys)
+    }
+
+    pub(super) fn remember(&self, token: TokenDigest, verified: Verified) {
+        self.0.insert(token, verified);
+    }
+
+    pub(super) fn forget(&self, token: &TokenDigest) {
+        self.0.remove(token);
+    }
+}
+
+impl fmt::Debug for RememberedTokens {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("RememberedTokens").field("tokens", &self.0.len()).finish_non_exhaustive()
+    }
+}
