@@ -12,6 +12,7 @@ mod authgent_broker;
 mod cache;
 mod callers;
 mod cli;
+mod coalescing;
 mod errors;
 mod exchange;
 mod home_keys;

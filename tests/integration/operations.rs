@@ -12,10 +12,7 @@ use tokio::time::timeout;
 
 use crate::support::broker::{Answer, Broker};
 use crate::support::federation::{Federation, Setup};
-use crate::support::http;
-
-/// A bound for what must happen at once; reached only when it does not happen at all.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::support::{PATIENCE, http, until};
 
 async fn admin(broker: &Broker, path: &str) -> Answer {
     Answer::of(http().get(format!("{}{path}", broker.admin_url()))).await
@@ -23,16 +20,6 @@ async fn admin(broker: &Broker, path: &str) -> Answer {
 
 async fn public(broker: &Broker, path: &str) -> Answer {
     Answer::of(http().get(format!("{}{path}", broker.url()))).await
-}
-
-/// Waits for what another task brings about.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let wait = async {
-        while !holds().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 /// Sends raw bytes and reads until the broker closes the connection.
@@ -287,7 +274,11 @@ async fn a_client_that_hangs_up_does_no_harm() {
     federation.partner.clear(Endpoint::Token);
     let answer = federation.exchange(&[]).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
-    assert_eq!(federation.partner.requests(Endpoint::Token), 1, "what they all gave up was brought to its end");
+    assert_eq!(
+        federation.partner.requests(Endpoint::Token),
+        1,
+        "what they all gave up was brought to its end"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

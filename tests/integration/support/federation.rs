@@ -306,7 +306,17 @@ impl Federation {
 
     /// As [`Federation::exchange_token`], while the test goes on.
     pub(crate) fn spawn_exchange(&self, token: &str, changes: &[(&str, &str)]) -> JoinHandle<Answer> {
-        tokio::spawn(send(self.client.clone(), self.broker.url(), self.form(token, changes)))
+        self.spawn_exchange_at(&self.broker, token, changes)
+    }
+
+    /// The same, at a broker of [`Federation::another_broker`].
+    pub(crate) fn spawn_exchange_at(
+        &self,
+        broker: &Broker,
+        token: &str,
+        changes: &[(&str, &str)],
+    ) -> JoinHandle<Answer> {
+        tokio::spawn(send(self.client.clone(), broker.url(), self.form(token, changes)))
     }
 
     /// The form of an exchange.

@@ -1,5 +1,7 @@
 //! The servers that the tests talk to: real ones, each on a free loopback port, gone when its value is dropped.
 
+use std::time::Duration;
+
 pub(crate) mod authgent;
 pub(crate) mod broker;
 pub(crate) mod federation;
@@ -7,6 +9,19 @@ pub(crate) mod forge;
 pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod refused;
+
+/// A bound for what must happen at once; reached only when it does not happen at all.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for what another task brings about.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
 
 /// A client for talking to servers as a test, not as the broker: no proxy, no redirects followed, and no certificates,
 /// because reading the system's takes longer than most tests.
