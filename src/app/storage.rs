@@ -1,7 +1,7 @@
 //! Where tokens are kept.
 
 use super::Wiring;
-use crate::cache::{CacheSettings, RedisSettings, RedisTier, SealingKeys};
+use crate::cache::{CacheSettings, Deployment, RedisSettings, RedisTier, SealingKeys};
 use crate::config;
 use crate::secret::Secret;
 
@@ -21,7 +21,8 @@ impl Wiring<'_> {
         let redis = cache.redis.as_ref()?;
         let keys: Vec<_> = cache.sealing_keys.iter().map(config::SealingKey::as_bytes).collect();
         let settings = RedisSettings {
-            url: Secret::from(redis.url.as_str()),
+            nodes: vec![Secret::from(redis.url.as_str())],
+            deployment: Deployment::Single,
             password: redis.password.clone(),
             ca_pem: redis.ca.as_ref().map(|file| file.text.clone().into_bytes()),
             timeout: redis.timeout,
@@ -33,7 +34,7 @@ impl Wiring<'_> {
                 return None;
             }
         };
-        match RedisTier::new(settings, keys, self.clock.clone(), self.metrics.clone()) {
+        match RedisTier::new(&settings, keys, self.clock.clone(), self.metrics.clone()) {
             Ok(tier) => Some(tier),
             Err(error) => {
                 self.problem("cache", "cache.redis", error, "correct the URL or the CA file");

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub use entry::{CacheKey, CachedToken};
 use memory::MemoryTier;
-pub use redis::{RedisError, RedisSettings, RedisTier};
+pub use redis::{Deployment, RedisError, RedisSettings, RedisTier};
 pub use sealing::{SealingError, SealingKeys};
 
 use crate::clock::{Clock, Timestamp};

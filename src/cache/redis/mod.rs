@@ -1,18 +1,23 @@
 //! The tier that replicas share: sealed values in Redis. Every fault is a miss and a metric, never an error or a stall.
 
+pub mod link;
+mod sentinel;
+pub mod settings;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Cmd, FromRedisValue, IntoConnectionInfo, ProtocolVersion, TlsCertificates};
+use arc_swap::ArcSwapOption;
+pub use link::{Connector, Link};
+use redis::{Cmd, ErrorKind, FromRedisValue};
+pub use settings::{Deployment, RedisError, RedisSettings};
+use tokio::sync::Mutex;
 
 use super::sealing::SealingKeys;
 use super::{CacheKey, CachedToken};
 use crate::clock::Clock;
-use crate::secret::Secret;
 use crate::telemetry::metrics::{Metrics, RedisOutcome};
 
 /// After a fault Redis is left alone this long, and then asked by one request at a time until it answers: a dead server
@@ -23,31 +28,13 @@ const REST: Duration = Duration::from_secs(1);
 /// What it can still do is used.
 const REFUSALS: [&str; 5] = ["OOM", "READONLY", "MISCONF", "NOREPLICAS", "WRONGTYPE"];
 
-/// How to reach Redis.
-#[derive(Debug)]
-pub struct RedisSettings {
-    /// `redis://` or `rediss://`, with the database and optionally an ACL user.
-    pub url: Secret,
-    /// The password, when it is not in the URL.
-    pub password: Option<Secret>,
-    /// PEM certificates trusted for `rediss://` instead of the system's.
-    pub ca_pem: Option<Vec<u8>>,
-    /// For connecting, and for each command.
-    pub timeout: Duration,
-}
-
-/// A URL that is not one of Redis, or TLS that cannot be set up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a usable Redis URL (redis://[user[:password]@]host[:port][/db], rediss:// for TLS)")]
-pub struct RedisError;
-
 /// The Redis tier.
 pub struct RedisTier {
-    client: Client,
-    config: ConnectionManagerConfig,
-    /// Replaced after each fault. The manager on its own keeps for ever a connection that nobody answers on any more,
-    /// and the error of a login that failed once.
-    connection: ArcSwap<ConnectionManager>,
+    connector: Connector,
+    /// Made when first needed, and let go after each fault: it never reconnects.
+    link: ArcSwapOption<Link>,
+    /// Held by who connects.
+    connecting: Mutex<()>,
     keys: SealingKeys,
     timeout: Duration,
     /// On the monotonic clock; zero: it answers.
@@ -57,37 +44,17 @@ pub struct RedisTier {
 }
 
 impl RedisTier {
-    /// Connects when first used, so that the broker starts without Redis. Must be called within a tokio runtime.
+    /// Connects when first used, so that the broker starts without Redis.
     pub fn new(
-        settings: RedisSettings,
+        settings: &RedisSettings,
         keys: SealingKeys,
         clock: Clock,
         metrics: Metrics,
     ) -> Result<Self, RedisError> {
-        let info = settings.url.expose().into_connection_info().map_err(|_| RedisError)?;
-        // RESP3: on RESP2 the first command after an idle connection was killed fails.
-        let mut redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        if let Some(password) = &settings.password {
-            redis = redis.set_password(password.expose());
-        }
-        let info = info.set_redis_settings(redis);
-        let client = match settings.ca_pem {
-            Some(pem) => {
-                let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem) };
-                Client::build_with_tls(info, certificates).map_err(|_| RedisError)?
-            }
-            None => Client::open(info).map_err(|_| RedisError)?,
-        };
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(settings.timeout))
-            .set_response_timeout(Some(settings.timeout))
-            .set_number_of_retries(0);
-        let connection = ConnectionManager::new_lazy_with_config(client.clone(), config.clone())
-            .map_err(|_| RedisError)?;
         Ok(Self {
-            client,
-            config,
-            connection: ArcSwap::from_pointee(connection),
+            connector: Connector::new(settings)?,
+            link: ArcSwapOption::empty(),
+            connecting: Mutex::new(()),
             keys,
             timeout: settings.timeout,
             resting_until_millis: AtomicU64::new(0),
@@ -125,15 +92,22 @@ impl RedisTier {
             self.metrics.redis(RedisOutcome::Skipped);
             return None;
         }
-        let used = self.connection.load_full();
-        let mut connection = ConnectionManager::clone(&used);
-        let outcome = tokio::time::timeout(self.timeout, command.query_async(&mut connection)).await;
+        let mut used = None;
+        let outcome = tokio::time::timeout(self.timeout, self.ask(command, &mut used)).await;
         // The text of a Redis error can carry what was sent, so only its kind is logged.
         let fault = match outcome {
-            Ok(Ok(value)) => {
+            Ok(Ok(Some(value))) => {
                 self.metrics.redis(RedisOutcome::Answered);
                 self.resting_until_millis.store(0, Ordering::Relaxed);
                 return Some(value);
+            }
+            Ok(Ok(None)) => {
+                self.metrics.redis(RedisOutcome::Skipped);
+                return None;
+            }
+            Ok(Err(error)) if error.is_timeout() => "timeout".to_owned(),
+            Ok(Err(error)) if error.kind() == ErrorKind::MasterNameNotFoundBySentinel => {
+                "no primary of this name".to_owned()
             }
             Ok(Err(error)) => error.code().unwrap_or("connection").to_owned(),
             Err(_) => "timeout".to_owned(),
@@ -143,27 +117,59 @@ impl RedisTier {
             tracing::warn!(fault, "Redis refuses a command; going on without it");
             self.resting_until_millis.store(0, Ordering::Relaxed);
         } else {
-            self.rest(&used, &fault);
+            self.rest(used.as_ref(), &fault);
         }
-        // A server that was made a replica: its name may lead to the new primary by now.
+        // A server that was made a replica: its name, or a Sentinel, may lead to the new primary by now.
         if fault == "READONLY" {
-            self.renew(&used);
+            self.let_go(used.as_ref());
         }
         None
     }
 
-    /// Leaves Redis alone for a while and drops the connection, unless another request that shared it did so already.
-    fn rest(&self, used: &Arc<ConnectionManager>, fault: &str) {
-        if self.renew(used) {
+    /// `None`: another request found out in the meantime that there is no connection to be had. Tells by `used` on
+    /// which link it failed, also to who gives up waiting.
+    async fn ask<T: FromRedisValue>(
+        &self,
+        command: &Cmd,
+        used: &mut Option<Arc<Link>>,
+    ) -> redis::RedisResult<Option<T>> {
+        let Some(link) = self.link().await? else { return Ok(None) };
+        let mut connection = Link::clone(used.insert(link));
+        command.query_async(&mut connection).await.map(Some)
+    }
+
+    /// The link; made by the first who needs it, while the others wait for what comes of that.
+    async fn link(&self) -> redis::RedisResult<Option<Arc<Link>>> {
+        let present = || self.link.load_full().filter(|link| !link.is_lost());
+        if let Some(link) = present() {
+            return Ok(Some(link));
+        }
+        let Ok(_connecting) = self.connecting.try_lock() else {
+            let _connected = self.connecting.lock().await;
+            return Ok(present());
+        };
+        if let Some(link) = present() {
+            return Ok(Some(link));
+        }
+        self.link.store(None);
+        let link = Arc::new(self.connector.connect().await?);
+        self.link.store(Some(Arc::clone(&link)));
+        Ok(Some(link))
+    }
+
+    /// Leaves Redis alone for a while and lets go of the link, unless another request that shared it did so already.
+    fn rest(&self, used: Option<&Arc<Link>>, fault: &str) {
+        if self.let_go(used) {
             tracing::warn!(fault, "Redis does not answer; going on without it");
             self.resting_until_millis.store(self.after_rest(), Ordering::Relaxed);
         }
     }
 
-    /// Puts a connection that is made when first used into the place of `used`; `false`: it was not there any more.
-    fn renew(&self, used: &Arc<ConnectionManager>) -> bool {
-        let fresh = ConnectionManager::new_lazy_with_config(self.client.clone(), self.config.clone());
-        fresh.is_ok_and(|fresh| Arc::ptr_eq(&self.connection.compare_and_swap(used, Arc::new(fresh)), used))
+    /// `false`: `used` is not what is in place any more.
+    fn let_go(&self, used: Option<&Arc<Link>>) -> bool {
+        let used = used.cloned();
+        let before = self.link.compare_and_swap(&used, None);
+        before.as_ref().map(Arc::as_ptr) == used.as_ref().map(Arc::as_ptr)
     }
 
     /// Whether this request asks Redis. After a rest only one does, to see whether it is back.

@@ -1,0 +1,236 @@
+//! How connections to Redis are made: to one server, to the primary that Sentinels name, or to a Cluster.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub, SendError};
+use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::cluster_async::ClusterConnection;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, Pipeline, PushInfo, PushKind, RedisFuture,
+    RedisResult, Value,
+};
+use tokio::task::JoinSet;
+
+use super::sentinel::{Sentinels, demand_primary};
+use super::settings::{Deployment, RedisError, RedisSettings, tcp};
+
+/// How often a command to a Cluster goes again, where it was redirected to or when its node was lost; all of it within
+/// the timeout of one command. The driver's own number is 16, with pauses of more than a second.
+const CLUSTER_RETRIES: u32 = 3;
+/// The longest pause before one of them, in milliseconds.
+const CLUSTER_PAUSE_MILLIS: u64 = 20;
+
+/// Makes connections, and is connected to nobody itself: an attempt that failed leaves nothing behind, and each one
+/// asks anew who the primary is.
+#[derive(Clone)]
+pub struct Connector {
+    target: Target,
+    timeout: Duration,
+}
+
+#[derive(Clone)]
+enum Target {
+    Single(Client),
+    Sentinel(Sentinels),
+    Cluster(Arc<ClusterClient>, Vec<Client>),
+}
+
+impl Connector {
+    /// Reads the URLs and the certificates; connects to nobody.
+    ///
+    /// # Errors
+    /// No URL, one that is not Redis', or several for one server; with TLS and without; certificates that cannot be
+    /// read, or that nothing would use.
+    pub fn new(settings: &RedisSettings) -> Result<Self, RedisError> {
+        let mut nodes = settings.infos()?;
+        let timeout = settings.timeout;
+        let target = match &settings.deployment {
+            Deployment::Single => {
+                let node = nodes.pop().filter(|_| nodes.is_empty()).ok_or(RedisError)?;
+                Target::Single(Client::open(node).map_err(|_| RedisError)?)
+            }
+            Deployment::Sentinel { primary, user, password } => {
+                let login = (user.as_deref(), password.as_ref());
+                Target::Sentinel(Sentinels::new(nodes, primary, login, timeout)?)
+            }
+            Deployment::Cluster => {
+                let clients = nodes.iter().cloned().map(Client::open).collect::<RedisResult<_>>();
+                let cluster = cluster(nodes, settings).map_err(|_| RedisError)?;
+                Target::Cluster(Arc::new(cluster), clients.map_err(|_| RedisError)?)
+            }
+        };
+        Ok(Self { target, timeout })
+    }
+
+    /// A connection for commands, for all who clone it. Each command has the timeout, as connecting has. It lives on the
+    /// runtime that it was made on.
+    ///
+    /// # Errors
+    /// Nobody answered in time or let us in; no Sentinel knows the primary, or what it names is none
+    /// ([`ErrorKind::MasterNameNotFoundBySentinel`]).
+    pub async fn connect(&self) -> RedisResult<Link> {
+        self.in_time(async {
+            match &self.target {
+                Target::Single(client) => open(client.clone(), self.timeout).await,
+                Target::Sentinel(sentinels) => sentinels.at_primary(open_primary).await,
+                Target::Cluster(cluster, _) => cluster.get_async_connection().await.map(Link::Cluster),
+            }
+        })
+        .await
+    }
+
+    /// A connection that listens on `channel`. It ends when its server is lost, or closes it because a Sentinel made it a
+    /// replica; the next one is made to the primary of then. In a Cluster every node hears what is published at any.
+    ///
+    /// # Errors
+    /// As [`Connector::connect`].
+    pub async fn subscribe(&self, channel: &str) -> RedisResult<PubSub> {
+        let channel: Arc<str> = channel.into();
+        self.in_time(async {
+            match &self.target {
+                Target::Single(client) => listen(client.clone(), channel).await,
+                Target::Sentinel(sentinels) => {
+                    let listen =
+                        move |client, timeout| listen_at_primary(client, timeout, Arc::clone(&channel));
+                    sentinels.at_primary(listen).await
+                }
+                Target::Cluster(_, nodes) => {
+                    first(nodes.iter().map(|node| listen(node.clone(), Arc::clone(&channel)))).await
+                }
+            }
+        })
+        .await
+    }
+
+    async fn in_time<T>(&self, attempt: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        let late = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
+        tokio::time::timeout(self.timeout, attempt).await.unwrap_or_else(late)
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Connector")
+    }
+}
+
+fn cluster(nodes: Vec<ConnectionInfo>, settings: &RedisSettings) -> RedisResult<ClusterClient> {
+    // Connecting waits for every node that was named, and then for every one that the Cluster has. A third of the time
+    // for each, so that one node that hangs does not keep us from the others.
+    let mut builder = ClusterClientBuilder::new(nodes)
+        .connection_timeout(settings.timeout / 3)
+        .response_timeout(settings.timeout)
+        .retries(CLUSTER_RETRIES)
+        .min_retry_wait(1)
+        .max_retry_wait(CLUSTER_PAUSE_MILLIS)
+        .tcp_settings(tcp());
+    if let Some(certificates) = settings.certificates() {
+        builder = builder.certs(certificates);
+    }
+    builder.build()
+}
+
+/// What came of the first attempt that succeeded, the others are given up; the last error when all failed.
+pub(super) async fn first<T: Send + 'static>(
+    attempts: impl Iterator<Item = impl Future<Output = RedisResult<T>> + Send + 'static>,
+) -> RedisResult<T> {
+    let mut running: JoinSet<_> = attempts.collect();
+    let mut error = (ErrorKind::Client, "there is nobody to ask").into();
+    while let Some(ended) = running.join_next().await {
+        match ended {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(failed)) => error = failed,
+            Err(_) => {}
+        }
+    }
+    Err(error)
+}
+
+async fn open(client: Client, timeout: Duration) -> RedisResult<Link> {
+    let lost = Arc::new(AtomicBool::new(false));
+    let notice = Arc::clone(&lost);
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(timeout))
+        .set_response_timeout(Some(timeout))
+        .set_push_sender(move |push: PushInfo| {
+            notice.fetch_or(push.kind == PushKind::Disconnection, Ordering::Relaxed);
+            Ok::<_, SendError>(())
+        });
+    let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+    Ok(Link::One(connection, lost))
+}
+
+async fn open_primary(client: Client, timeout: Duration) -> RedisResult<Link> {
+    let mut link = open(client, timeout).await?;
+    demand_primary(&mut link).await?;
+    Ok(link)
+}
+
+async fn listen_at_primary(client: Client, timeout: Duration, channel: Arc<str>) -> RedisResult<PubSub> {
+    open_primary(client.clone(), timeout).await?;
+    listen(client, channel).await
+}
+
+async fn listen(client: Client, channel: Arc<str>) -> RedisResult<PubSub> {
+    let mut listener = client.get_async_pubsub().await?;
+    listener.subscribe(&*channel).await?;
+    Ok(listener)
+}
+
+/// A connection for commands, single or in pipelines.
+#[derive(Clone)]
+pub enum Link {
+    /// To one server. It never reconnects: [`Link::is_lost`], or an error, says when to make another.
+    One(MultiplexedConnection, Arc<AtomicBool>),
+    /// To all nodes of a Cluster that have keys; it follows them, and reconnects.
+    Cluster(ClusterConnection),
+}
+
+impl Link {
+    /// Whether the server has closed it. Nobody need find out by losing a command.
+    pub fn is_lost(&self) -> bool {
+        match self {
+            Self::One(_, lost) => lost.load(Ordering::Relaxed),
+            Self::Cluster(_) => false,
+        }
+    }
+}
+
+impl ConnectionLike for Link {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::One(connection, _) => connection.req_packed_command(cmd),
+            Self::Cluster(connection) => connection.req_packed_command(cmd),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::One(connection, _) => connection.req_packed_commands(pipeline, offset, count),
+            Self::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::One(connection, _) => connection.get_db(),
+            Self::Cluster(connection) => connection.get_db(),
+        }
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Link")
+    }
+}
