@@ -21,8 +21,14 @@ impl Wiring<'_> {
         let redis = cache.redis.as_ref()?;
         let keys: Vec<_> = cache.sealing_keys.iter().map(config::SealingKey::as_bytes).collect();
         let settings = RedisSettings {
-            nodes: vec![Secret::from(redis.url.as_str())],
-            deployment: Deployment::Single,
+            nodes: redis.urls.iter().map(|url| Secret::from(url.as_str())).collect(),
+            deployment: match redis.deployment.clone() {
+                config::RedisDeployment::Single => Deployment::Single,
+                config::RedisDeployment::Sentinel { primary, user, password } => {
+                    Deployment::Sentinel { primary, user, password }
+                }
+                config::RedisDeployment::Cluster => Deployment::Cluster,
+            },
             password: redis.password.clone(),
             ca_pem: redis.ca.as_ref().map(|file| file.text.clone().into_bytes()),
             timeout: redis.timeout,

@@ -35,14 +35,35 @@ pub struct Cache {
 /// The Redis tier.
 #[derive(Debug, Clone)]
 pub struct Redis {
-    /// `redis://` or `rediss://` (TLS), with user name and database, never with a password.
-    pub url: String,
+    /// `redis://` or `rediss://` (TLS), all of them the same; the first with user name and database, none with a
+    /// password. Never empty.
+    pub urls: Vec<String>,
+    /// What is found there.
+    pub deployment: RedisDeployment,
     /// The user's password.
     pub password: Option<Secret>,
     /// For one command. What is slower is a miss.
     pub timeout: Duration,
     /// CA certificates (PEM) that are trusted **instead of** the system's.
     pub ca: Option<TextFile>,
+}
+
+/// What the URLs of Redis lead to.
+#[derive(Debug, Clone)]
+pub enum RedisDeployment {
+    /// One server.
+    Single,
+    /// Sentinels, which name the primary.
+    Sentinel {
+        /// Under which name they watch it.
+        primary: String,
+        /// The ACL user at the Sentinels.
+        user: Option<String>,
+        /// The password at the Sentinels.
+        password: Option<Secret>,
+    },
+    /// Nodes of a Redis Cluster.
+    Cluster,
 }
 
 /// A key of 32 bytes, for the AEAD that seals entries.
@@ -82,8 +103,14 @@ impl fmt::Debug for SealingKey {
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct CacheTable {
-    /// A secret until it is known to carry no password.
-    redis: Option<Secret>,
+    /// Secrets until they are known to carry no password.
+    #[serde(deserialize_with = "value::one_or_more_secrets")]
+    redis: Vec<Secret>,
+    redis_deployment: DeploymentName,
+    redis_primary: Option<String>,
+    redis_sentinel_user: Option<String>,
+    redis_sentinel_password: Option<Secret>,
+    redis_sentinel_password_file: Option<NamedFile>,
     redis_password: Option<Secret>,
     redis_password_file: Option<NamedFile>,
     #[serde(deserialize_with = "value::duration")]
@@ -99,10 +126,24 @@ pub(super) struct CacheTable {
     sealing_key_files: Vec<NamedFile>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum DeploymentName {
+    #[default]
+    Single,
+    Sentinel,
+    Cluster,
+}
+
 impl Default for CacheTable {
     fn default() -> Self {
         Self {
-            redis: None,
+            redis: Vec::new(),
+            redis_deployment: DeploymentName::default(),
+            redis_primary: None,
+            redis_sentinel_user: None,
+            redis_sentinel_password: None,
+            redis_sentinel_password_file: None,
             redis_password: None,
             redis_password_file: None,
             redis_timeout: Duration::from_millis(250),
@@ -127,7 +168,7 @@ impl CacheTable {
         );
         let sealing_keys = self.sealing_keys(findings);
         findings.demand(
-            self.redis.is_none() || !self.sealing_key_files.is_empty(),
+            self.redis.is_empty() || !self.sealing_key_files.is_empty(),
             "cache.sealing_key_files",
             "is empty, while entries go to Redis: whoever reads Redis would hold every user's token",
             "name a file with 32 random bytes in hex or base64 (`openssl rand -hex 32`), the same for all replicas",
@@ -169,24 +210,124 @@ impl CacheTable {
         );
         let (least, most) = (Duration::from_millis(1), Duration::from_secs(30));
         findings.between("cache.redis_timeout", self.redis_timeout, least, most);
-        let text = self.redis.as_ref()?.expose();
-        let form = "write redis://host:6379/0, or rediss:// for TLS";
-        let url = Url::parse(text)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "redis" | "rediss") && url.host().is_some());
-        let Some(url) = url else {
-            findings.fault("cache.redis", "is not a Redis URL", form);
-            return None;
-        };
-        if url.password().is_some() {
-            let remedy = "move it to redis_password_file: URLs end up in logs";
-            findings.fault("cache.redis", "carries a password", remedy);
-            return None;
+        let deployment = self.deployment(findings);
+        let urls = self.urls(findings)?;
+        Some(Redis { urls, deployment: deployment?, password, timeout: self.redis_timeout, ca })
+    }
+
+    /// What the URLs lead to; `None`: it is said why not.
+    fn deployment(&self, findings: &mut Findings<'_>) -> Option<RedisDeployment> {
+        let password = findings.secret(
+            "cache.redis_sentinel_password",
+            self.redis_sentinel_password.as_ref(),
+            self.redis_sentinel_password_file.as_ref(),
+        );
+        let named = |text: &Option<String>| text.as_deref().and_then(value::stated).map(str::to_owned);
+        let (primary, user) = (named(&self.redis_primary), named(&self.redis_sentinel_user));
+        if self.redis_deployment == DeploymentName::Sentinel {
+            findings.demand(
+                primary.is_some(),
+                "cache.redis_primary",
+                "is missing, while cache.redis_deployment is \"sentinel\"",
+                "write the name after `sentinel monitor` in the Sentinels' configuration",
+            );
+            return Some(RedisDeployment::Sentinel { primary: primary?, user, password });
         }
-        if url.scheme() == "redis" && !is_loopback(&url) {
+        let password_file = self.redis_sentinel_password_file.is_some();
+        for (stated, key) in [
+            (primary.is_some(), "cache.redis_primary"),
+            (user.is_some(), "cache.redis_sentinel_user"),
+            (self.redis_sentinel_password.is_some(), "cache.redis_sentinel_password"),
+            (password_file, "cache.redis_sentinel_password_file"),
+        ] {
+            let remedy = "remove it, or write redis_deployment = \"sentinel\"";
+            findings.demand(!stated, key, "is stated, and no Sentinels are asked", remedy);
+        }
+        Some(match self.redis_deployment {
+            DeploymentName::Cluster => RedisDeployment::Cluster,
+            DeploymentName::Single | DeploymentName::Sentinel => RedisDeployment::Single,
+        })
+    }
+
+    /// The URLs, when there are some and nothing is wrong with any.
+    fn urls(&self, findings: &mut Findings<'_>) -> Option<Vec<String>> {
+        let alone = self.redis.len() == 1;
+        let at =
+            |number: usize| if alone { "cache.redis".to_owned() } else { format!("cache.redis[{number}]") };
+        let mut urls: Vec<Url> = Vec::new();
+        for (number, text) in self.redis.iter().enumerate() {
+            urls.extend(checked_url(text.expose(), &at(number), findings));
+        }
+        let all_good = urls.len() == self.redis.len();
+        let first = urls.first().filter(|_| all_good)?;
+        let mut go_together = true;
+        for (number, url) in urls.iter().enumerate().skip(1) {
+            let mut demand = |held: bool, problem: &str, remedy: &str| {
+                findings.demand(held, &at(number), problem, remedy);
+                go_together &= held;
+            };
+            demand(
+                url.scheme() == first.scheme(),
+                "is not of the first one's scheme",
+                "write redis:// in all of them, or rediss:// in all",
+            );
+            let same_user = url.username().is_empty() || url.username() == first.username();
+            let same_database = database(url).is_empty() || database(url) == database(first);
+            demand(
+                same_user && same_database,
+                "names another user or database than the first",
+                "write them in the first URL only: they are the same for all servers",
+            );
+        }
+        let deployment = self.redis_deployment;
+        if deployment == DeploymentName::Single && !alone {
+            let remedy = "keep one URL, or state redis_deployment: \"sentinel\" or \"cluster\"";
+            findings.fault("cache.redis", "names several servers, and only one can be used", remedy);
+            go_together = false;
+        }
+        if deployment == DeploymentName::Cluster && !matches!(database(first), "" | "0") {
+            findings.fault(
+                &at(0),
+                "names a database, and a Cluster has only 0",
+                "end the URL after the port",
+            );
+            go_together = false;
+        }
+        if first.scheme() == "redis" && urls.iter().any(|url| !is_loopback(url)) {
             let remedy = "write rediss:// if the network is not yours alone; entries are sealed either way";
             findings.warn("cache.redis", "is not protected by TLS", remedy);
         }
-        Some(Redis { url: text.to_owned(), password, timeout: self.redis_timeout, ca })
+        let texts = self.redis.iter().map(|text| text.expose().to_owned());
+        go_together.then(|| texts.collect())
     }
+}
+
+/// A URL of Redis without a secret in it.
+fn checked_url(text: &str, at: &str, findings: &mut Findings<'_>) -> Option<Url> {
+    let form = "write redis://host:6379/0, or rediss:// for TLS";
+    let url = Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "redis" | "rediss") && url.host().is_some());
+    let Some(url) = url else {
+        findings.fault(at, "is not a Redis URL", form);
+        return None;
+    };
+    if url.password().is_some() {
+        findings.fault(at, "carries a password", "move it to redis_password_file: URLs end up in logs");
+        return None;
+    }
+    if url.fragment().is_some() {
+        findings.fault(
+            at,
+            "carries a fragment",
+            "remove everything from # on; certificates are always verified",
+        );
+        return None;
+    }
+    Some(url)
+}
+
+/// As the URL's path names it; empty: it does not.
+fn database(url: &Url) -> &str {
+    url.path().trim_matches('/')
 }

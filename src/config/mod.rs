@@ -40,7 +40,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use admin::Admin;
-pub use cache::{Cache, Redis, SealingKey};
+pub use cache::{Cache, Redis, RedisDeployment, SealingKey};
 pub use clients::{CallerAuthentication, Client, Selection};
 pub use connection::Connection;
 pub use file::{KeyFile, TextFile};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::oauth::scope::ScopeSet;
 use crate::oauth::security_token::LegScope;
+use crate::secret::Secret;
 
 /// Longest duration that any key takes: what is added to a clock must not overflow it.
 const LONGEST: Duration = Duration::from_secs(20 * 366 * 24 * 3600);
@@ -88,6 +89,36 @@ pub(super) fn leg_scope<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Le
     }
 
     deserializer.deserialize_any(Form)
+}
+
+/// Reads one text or a list of texts, each of which may hold a secret.
+pub(super) fn one_or_more_secrets<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Secret>, D::Error> {
+    struct OneOrMore;
+
+    impl<'de> Visitor<'de> for OneOrMore {
+        type Value = Vec<Secret>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a text in quotes or a list of them")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Vec<Secret>, E> {
+            Ok(vec![Secret::from(text)])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<Secret>, A::Error> {
+            let mut texts = Vec::new();
+            while let Some(text) = items.next_element()? {
+                texts.push(text);
+            }
+            Ok(texts)
+        }
+    }
+
+    // Not `any`: that is what has the commas of a variable or a flag taken for a list.
+    deserializer.deserialize_seq(OneOrMore)
 }
 
 /// A text, with its own words for what was expected.
