@@ -19,6 +19,7 @@ impl Deadline {
     }
 
     /// A deadline so much later.
+    #[must_use]
     pub fn later(&self, by: Duration) -> Self {
         Self { at: self.at + by, clock: self.clock.clone() }
     }

@@ -1,7 +1,6 @@
 //! What operators and clients rely on besides the exchange itself: probes, metrics, metadata, limits, a graceful end.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use mcx_token_broker::jose::UnverifiedToken;
 use mcx_token_broker::sandbox::{Endpoint, Fault, User};

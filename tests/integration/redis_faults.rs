@@ -7,14 +7,10 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use crate::support::broker::Answer;
 use crate::support::federation::{Federation, Setup, merged};
 use crate::support::http;
-use crate::support::redis::Redis;
+use crate::support::redis::{RIGHTS, Redis};
 
 /// Longer than the rest after a fault.
 const REST: Duration = Duration::from_millis(1001);
-
-/// The rights of the broker's ACL user, as `docs/configuration.md` has them.
-const DOCUMENTED: &str = "~mcx:* &mcx:* +hget +hgetall +hset +hsetnx +hdel +hlen +del +unlink +type +pttl +pexpire +time \
-                          +eval +publish +subscribe";
 
 /// A federation that keeps its tokens in Redis alone.
 async fn federation(redis: &Redis, changes: &str) -> Federation {
@@ -173,9 +169,9 @@ async fn a_user_with_no_more_rights_than_documented_suffices_and_one_with_fewer_
         format!("[cache]\nredis = \"{url}\"\nredis_password = \"pass\"")
     };
     for (name, rights, kept) in [
-        ("broker", DOCUMENTED.split(' ').collect(), true),
+        ("broker", RIGHTS.split(' ').collect(), true),
         ("reader", vec!["~mcx:*", "&mcx:*", "+hget"], false),
-        ("elsewhere", DOCUMENTED.replace("~mcx:*", "~other:*").split(' ').collect(), false),
+        ("elsewhere", RIGHTS.replace("~mcx:*", "~other:*").split(' ').collect(), false),
         ("disabled", vec!["off"], false),
     ] {
         let mut arguments = vec!["SETUSER", name, "on", ">pass"];

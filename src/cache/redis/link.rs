@@ -16,7 +16,7 @@ use redis::{
 };
 use tokio::task::JoinSet;
 
-use super::sentinel::Sentinels;
+use super::sentinel::{Sentinels, demand_primary};
 use super::settings::{Deployment, RedisError, RedisSettings, tcp};
 
 /// How often a command to a Cluster goes again, where it was redirected to or when its node was lost; all of it within
@@ -77,27 +77,30 @@ impl Connector {
         self.in_time(async {
             match &self.target {
                 Target::Single(client) => open(client.clone(), self.timeout).await,
-                Target::Sentinel(sentinels) => sentinels.at_primary(open).await,
+                Target::Sentinel(sentinels) => sentinels.at_primary(open_primary).await,
                 Target::Cluster(cluster, _) => cluster.get_async_connection().await.map(Link::Cluster),
             }
         })
         .await
     }
 
-    /// A connection that listens on `channel`. It ends when its server is lost or made a replica; the next one is made
-    /// to the primary of then. In a Cluster every node hears what is published at any.
+    /// A connection that listens on `channel`. It ends when its server is lost, or closes it because a Sentinel made it a
+    /// replica; the next one is made to the primary of then. In a Cluster every node hears what is published at any.
     ///
     /// # Errors
     /// As [`Connector::connect`].
     pub async fn subscribe(&self, channel: &str) -> RedisResult<PubSub> {
         let channel: Arc<str> = channel.into();
-        let listen = move |client, _| listen(client, Arc::clone(&channel));
         self.in_time(async {
             match &self.target {
-                Target::Single(client) => listen(client.clone(), self.timeout).await,
-                Target::Sentinel(sentinels) => sentinels.at_primary(listen).await,
+                Target::Single(client) => listen(client.clone(), channel).await,
+                Target::Sentinel(sentinels) => {
+                    let listen =
+                        move |client, timeout| listen_at_primary(client, timeout, Arc::clone(&channel));
+                    sentinels.at_primary(listen).await
+                }
                 Target::Cluster(_, nodes) => {
-                    first(nodes.iter().map(|node| listen(node.clone(), self.timeout))).await
+                    first(nodes.iter().map(|node| listen(node.clone(), Arc::clone(&channel)))).await
                 }
             }
         })
@@ -160,6 +163,17 @@ async fn open(client: Client, timeout: Duration) -> RedisResult<Link> {
         });
     let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
     Ok(Link::One(connection, lost))
+}
+
+async fn open_primary(client: Client, timeout: Duration) -> RedisResult<Link> {
+    let mut link = open(client, timeout).await?;
+    demand_primary(&mut link).await?;
+    Ok(link)
+}
+
+async fn listen_at_primary(client: Client, timeout: Duration, channel: Arc<str>) -> RedisResult<PubSub> {
+    open_primary(client.clone(), timeout).await?;
+    listen(client, channel).await
 }
 
 async fn listen(client: Client, channel: Arc<str>) -> RedisResult<PubSub> {

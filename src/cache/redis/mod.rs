@@ -1,9 +1,9 @@
 //! The tier that replicas share: sealed values in Redis. Every fault is a miss and a metric, never an error or a stall.
 
 mod commands;
-mod link;
+pub mod link;
 mod sentinel;
-mod settings;
+pub mod settings;
 mod unsent;
 
 use std::collections::{HashMap, HashSet};
@@ -15,7 +15,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use redis::aio::ConnectionLike;
-use redis::{Cmd, FromRedisValue, RedisResult};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult};
 use thread_local::ThreadLocal;
 use zeroize::Zeroizing;
 
@@ -292,10 +292,18 @@ impl RedisTier {
         let outcome = tokio::time::timeout(self.timeout, self.ask(command, era)).await;
         // The text of a Redis error can carry what was sent, so only its kind is logged.
         let fault = match outcome {
-            Ok(Ok(value)) => {
+            Ok(Ok(Some(value))) => {
                 self.metrics.redis(RedisOutcome::Answered);
                 self.resting_until_millis.store(0, Ordering::Relaxed);
                 return Some(value);
+            }
+            Ok(Ok(None)) => {
+                self.metrics.redis(RedisOutcome::Skipped);
+                return None;
+            }
+            Ok(Err(error)) if error.is_timeout() => "timeout".to_owned(),
+            Ok(Err(error)) if error.kind() == ErrorKind::MasterNameNotFoundBySentinel => {
+                "no primary of this name".to_owned()
             }
             Ok(Err(error)) => error.code().unwrap_or("connection").to_owned(),
             Err(_) => "timeout".to_owned(),
@@ -307,30 +315,36 @@ impl RedisTier {
         } else {
             self.rest(era, &fault);
         }
-        // A server that was made a replica: its name may lead to the new primary by now.
+        // A server that was made a replica: its name, or a Sentinel, may lead to the new primary by now.
         if fault == "READONLY" {
             self.leave(era);
         }
         None
     }
 
-    async fn ask<T: FromRedisValue>(&self, command: &Cmd, era: u64) -> RedisResult<T> {
+    /// `None`: another request found out in the meantime that there is no connection to be had.
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd, era: u64) -> RedisResult<Option<T>> {
         let slot = self.links.get_or_default();
-        let mut link = match slot.link(era) {
-            Some(link) => link,
+        let link = match slot.link(era) {
+            Some(link) => Some(link),
             None => self.connect(slot, era).await?,
         };
-        command.query_async(&mut link).await
+        let Some(mut link) = link else { return Ok(None) };
+        command.query_async(&mut link).await.map(Some)
     }
 
-    async fn connect(&self, slot: &Slot, era: u64) -> RedisResult<Link> {
-        let _one = slot.connecting.lock().await;
+    /// The connection is made by the first who needs it, while the others wait for what comes of that.
+    async fn connect(&self, slot: &Slot, era: u64) -> RedisResult<Option<Link>> {
+        let Ok(_connecting) = slot.connecting.try_lock() else {
+            let _connected = slot.connecting.lock().await;
+            return Ok(slot.link(era));
+        };
         if let Some(link) = slot.link(era) {
-            return Ok(link);
+            return Ok(Some(link));
         }
         let link = self.connector.connect().await?;
         *slot.link.lock().unwrap_or_else(PoisonError::into_inner) = Some((era, link.clone()));
-        Ok(link)
+        Ok(Some(link))
     }
 
     /// Leaves Redis alone for a while, unless another request noticed the same fault already.

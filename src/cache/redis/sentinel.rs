@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use redis::aio::ConnectionLike;
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisResult, Value};
 
 use super::link::first;
@@ -38,8 +39,8 @@ impl Sentinels {
         Ok(Self { clients, name: name.into(), primary, timeout })
     }
 
-    /// Does `then` at the server that a Sentinel names and that itself says that it is a primary. All Sentinels are
-    /// asked at once: one may hang, and one that was cut off goes on naming the primary of before.
+    /// Does `then` at the server that a Sentinel names. All Sentinels are asked at once: one may hang, and one that was
+    /// cut off goes on naming the primary of before, so `then` has to [`demand_primary`].
     pub(super) async fn at_primary<T, F>(
         &self,
         then: impl Fn(Client, Duration) -> F + Clone + Send + 'static,
@@ -53,7 +54,6 @@ impl Sentinels {
             async move {
                 let (host, port) = search.named_by(&sentinel).await?;
                 let primary = Client::open(at(&search.primary, host, port))?;
-                search.demand_primary(&primary).await?;
                 then(primary, search.timeout).await
             }
         });
@@ -70,22 +70,21 @@ impl Sentinels {
         })
     }
 
-    /// `HELLO` says the role, and anybody may say it who may log in.
-    async fn demand_primary(&self, named: &Client) -> RedisResult<()> {
-        let mut connection = named.get_multiplexed_async_connection_with_config(&self.config()).await?;
-        let about: HashMap<String, Value> = redis::cmd("HELLO").query_async(&mut connection).await?;
-        match about.get("role") {
-            Some(Value::BulkString(role)) if role != b"master" => {
-                let text = "what the Sentinel names is not a primary";
-                Err((ErrorKind::MasterNameNotFoundBySentinel, text).into())
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn config(&self) -> AsyncConnectionConfig {
         AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(Some(self.timeout))
+    }
+}
+
+/// A server that was made a replica takes no writes. `HELLO` says the role, to anybody who may log in.
+pub(super) async fn demand_primary(connection: &mut impl ConnectionLike) -> RedisResult<()> {
+    let about: HashMap<String, Value> = redis::cmd("HELLO").query_async(connection).await?;
+    match about.get("role") {
+        Some(Value::BulkString(role)) if role != b"master" => {
+            let text = "what the Sentinel names is not a primary";
+            Err((ErrorKind::MasterNameNotFoundBySentinel, text).into())
+        }
+        _ => Ok(()),
     }
 }

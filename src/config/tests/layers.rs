@@ -24,7 +24,8 @@ fn later_files_then_the_environment_then_flags_win() {
 
 #[test]
 fn the_type_of_a_key_decides_how_environment_and_flags_are_read() {
-    let configuration = Setup::new("")
+    let configuration = Setup::new("[cache]\nsealing_key_files = [\"seal\"]\n")
+        .file("seal", "00".repeat(32))
         .environment("MCX_BROKER__ADMIN__BEARER_TOKEN", "0012")
         .environment("MCX_BROKER__HOME__CLIENT__ID", "true")
         .environment("MCX_BROKER__HOME__CLIENT__SECRET", "1e3")
@@ -34,6 +35,10 @@ fn the_type_of_a_key_decides_how_environment_and_flags_are_read() {
         .environment("MCX_BROKER__HOME__DISCOVERY", "false")
         .environment("MCX_BROKER__HOME__JWKS_URI", "https://idm.example/jwks")
         .environment("MCX_BROKER__LOG__FORMAT", "json")
+        .environment("MCX_BROKER__CACHE__REDIS", "redis://127.0.0.1/2, redis://127.0.0.1:6380")
+        .environment("MCX_BROKER__CACHE__REDIS_DEPLOYMENT", "sentinel")
+        .environment("MCX_BROKER__CACHE__REDIS_PRIMARY", "mcx")
+        .environment("MCX_BROKER__CACHE__REDIS_SENTINEL_PASSWORD", "0012")
         .flag("server.max_body_bytes", "70000")
         .load();
     assert_eq!(configuration.admin.bearer_token.unwrap().expose(), "0012");
@@ -45,6 +50,12 @@ fn the_type_of_a_key_decides_how_environment_and_flags_are_read() {
     assert_eq!(configuration.home.typ, ["at+jwt", ""]);
     assert!(!configuration.home.discovery);
     assert_eq!(configuration.log.format, LogFormat::Json);
+    let redis = configuration.cache.redis.unwrap();
+    assert_eq!(redis.urls, ["redis://127.0.0.1/2", "redis://127.0.0.1:6380"]);
+    let RedisDeployment::Sentinel { primary, user, password } = redis.deployment else {
+        panic!("no Sentinel")
+    };
+    assert_eq!((primary.as_str(), user, password.unwrap().expose()), ("mcx", None, "0012"));
     assert_eq!(configuration.server.max_body_bytes, 70_000);
 }
 

@@ -49,6 +49,21 @@ fn what_a_broker_file_must_not_say() {
         ("[home.connection]\ntimeout = \"1h\"", vec!["home.connection.timeout"]),
         ("[home.security_token]\nalgorithm = [\"RS256\"]", vec!["home.security_token.algorithm"]),
         ("[cache]\nredis = \"redis://127.0.0.1\"", vec![]),
+        (
+            "[cache]\nredis = [\"redis://127.0.0.1\", \"redis://[::1]\"]\nredis_deployment = \"cluster\"",
+            vec![],
+        ),
+        ("[cache]\nredis = []", vec![]),
+        ("[cache]\nredis = 7", vec!["cache.redis"]),
+        ("[cache]\nredis_deployment = \"replicated\"", vec!["cache.redis_deployment"]),
+        ("[cache]\nredis_deployment = \"sentinel\"", vec!["cache.redis_primary"]),
+        ("[cache]\nredis_deployment = \"sentinel\"\nredis_primary = \"\"", vec!["cache.redis_primary"]),
+        ("[cache]\nredis_deployment = \"sentinel\"\nredis_primary = \"mcx\"", vec![]),
+        ("[cache]\nredis_primary = \"mcx\"", vec!["cache.redis_primary"]),
+        (
+            "[cache]\nredis_deployment = \"cluster\"\nredis_sentinel_user = \"a\"\nredis_sentinel_password = \"b\"",
+            vec!["cache.redis_sentinel_user", "cache.redis_sentinel_password"],
+        ),
         ("[cache]\nsealing_key_files = [\"broker.toml\"]", vec!["cache.sealing_key_files[0]"]),
         ("[cache]\nmargin = \"2h\"\nmax_lifetime = \"1h\"", vec!["cache.margin", "cache.max_lifetime"]),
         ("[[clients]]\nauthentication = \"none\"", vec!["clients[0].id"]),
@@ -70,6 +85,42 @@ fn what_a_broker_file_must_not_say() {
         let found = load(&setup.sources).map_or_else(|_| setup.keys(), |_| Vec::new());
         assert_eq!(found, keys, "{text}");
     }
+}
+
+/// Each deployment of Redis with the keys that are complained of.
+#[test]
+fn which_urls_of_redis_go_together() {
+    for (deployment, urls, keys) in [
+        ("single", vec!["redis://127.0.0.1/3"], vec![]),
+        ("single", vec!["redis://127.0.0.1", "redis://[::1]"], vec!["cache.redis"]),
+        ("single", vec!["rediss://127.0.0.1/#insecure"], vec!["cache.redis"]),
+        ("cluster", vec!["redis://127.0.0.1/3"], vec!["cache.redis"]),
+        ("cluster", vec!["redis://127.0.0.1/0", "redis://127.0.0.1:6380/"], vec![]),
+        ("cluster", vec!["redis://127.0.0.1/3", "redis://127.0.0.1:6380/3"], vec!["cache.redis[0]"]),
+        ("cluster", vec!["redis://127.0.0.1", "rediss://127.0.0.1"], vec!["cache.redis[1]"]),
+        ("cluster", vec!["redis://u@127.0.0.1", "redis://127.0.0.1:6380"], vec![]),
+        ("cluster", vec!["redis://127.0.0.1", "redis://u@127.0.0.1"], vec!["cache.redis[1]"]),
+        ("cluster", vec!["nonsense", "redis://a:b@127.0.0.1"], vec!["cache.redis[0]", "cache.redis[1]"]),
+        ("sentinel", vec!["redis://u@127.0.0.1/3", "redis://u@127.0.0.1:1/3", "redis://127.0.0.1:2"], vec![]),
+        ("sentinel", vec!["redis://127.0.0.1/3", "redis://127.0.0.1:1/4"], vec!["cache.redis[1]"]),
+        ("sentinel", vec!["redis://127.0.0.1", "http://127.0.0.1"], vec!["cache.redis[1]"]),
+    ] {
+        let primary = if deployment == "sentinel" { "redis_primary = \"mcx\"" } else { "" };
+        let text = format!(
+            "[cache]\nredis = {urls:?}\nredis_deployment = \"{deployment}\"\n{primary}\nsealing_key_files = [\"seal\"]"
+        );
+        let setup = Setup::new(&text).file("seal", "00".repeat(32));
+        let found = load(&setup.sources).map_or_else(|_| setup.keys(), |_| Vec::new());
+        assert_eq!(found, keys, "{text}");
+    }
+}
+
+#[test]
+fn redis_over_a_network_without_tls_is_a_warning_once() {
+    let urls = "redis = [\"redis://127.0.0.1\", \"redis://one.example\", \"redis://two.example\"]";
+    let text = format!("[cache]\n{urls}\nredis_deployment = \"cluster\"\nsealing_key_files = [\"seal\"]");
+    let warnings = Setup::new(&text).file("seal", "00".repeat(32)).load().warnings;
+    assert_eq!(warnings.iter().filter(|warning| warning.key == "cache.redis").count(), 1);
 }
 
 /// Each addition to a good partner file with the keys that are complained of.

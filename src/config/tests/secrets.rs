@@ -27,6 +27,12 @@ fn a_secret_in_the_wrong_place_or_of_the_wrong_type_is_not_shown() {
         ("[home.security_token]", "scope = [\"CANARY CANARY\"]"),
         ("[cache]", "redis = \"redis://user:CANARY@redis.example\""),
         ("[cache]", "redis = \"CANARY\""),
+        ("[cache]", "redis = [\"redis://redis.example\", \"redis://user:CANARY@redis.example\"]"),
+        ("[cache]", "redis = [\"redis://redis.example\", [\"CANARY\"]]"),
+        ("[cache]", "redis = { url = \"CANARY\" }"),
+        ("[cache]", "redis_deployment = \"CANARY\""),
+        ("[cache]", "redis_primary = \"CANARY\""),
+        ("[cache]", "redis_sentinel_password = \"CANARY\""),
         ("[cache]", "sealing_key_files = [\"CANARY\"]"),
         ("[signing]", "keys = [\"CANARY\"]"),
         ("[[clients]]", "id = \"a\"\nauthentication = \"none\"\npartners = [\"CANARY\"]"),
@@ -73,6 +79,9 @@ fn debug_shows_no_secret() {
         [cache]
         redis = "rediss://redis.example/"
         redis_password = "{CANARY}"
+        redis_deployment = "sentinel"
+        redis_primary = "mcx"
+        redis_sentinel_password = "{CANARY}"
         sealing_key_files = ["seal"]
         [[clients]]
         id = "client"

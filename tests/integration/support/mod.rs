@@ -8,6 +8,9 @@ pub(crate) mod federation;
 pub(crate) mod forge;
 pub(crate) mod process;
 pub(crate) mod redis;
+pub(crate) mod redis_cluster;
+pub(crate) mod redis_sentinel;
+pub(crate) mod redis_tls;
 pub(crate) mod refused;
 
 /// A bound for what must happen at once; reached only when it does not happen at all.

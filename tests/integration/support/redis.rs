@@ -4,6 +4,10 @@ use std::process::Command;
 
 use super::process::Process;
 
+/// The rights that the broker's ACL user needs, as `docs/configuration.md` has them.
+pub(crate) const RIGHTS: &str = "~mcx:* &mcx:* +hget +hgetall +hset +hsetnx +hdel +hlen +del +unlink +type +pttl +pexpire \
+                                 +time +eval +publish +subscribe";
+
 /// One server for one test.
 #[derive(Debug)]
 pub(crate) struct Redis {
@@ -54,6 +58,11 @@ impl Redis {
     pub(crate) fn connection(&self) -> redis::Connection {
         let client = redis::Client::open(self.url()).expect("a Redis URL");
         client.get_connection().expect("redis-server takes connections")
+    }
+
+    /// Waits for the next line of its log that contains `text`.
+    pub(crate) fn hear(&self, text: &str) {
+        self.process.hear(text).unwrap_or_else(|said| panic!("redis-server does not say {text:?}:\n{said}"));
     }
 
     /// A sealing key for brokers that share this server.
