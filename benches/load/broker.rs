@@ -91,6 +91,11 @@ impl Broker {
         self.process.resident_bytes()
     }
 
+    /// Puts it on a core.
+    pub(crate) fn move_to(&self, core: Core) {
+        self.process.move_to(core);
+    }
+
     /// The end of its log, for whoever must explain a failure.
     pub(crate) fn said(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();

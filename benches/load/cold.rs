@@ -11,6 +11,7 @@ use crate::broker::{Broker, Setup};
 use crate::instant_idm::{HOME_PATH, InstantIdm, PARTNER_PATH};
 use crate::loopback;
 use crate::process::Core;
+use crate::quiet::Patience;
 use crate::report::Report;
 use crate::statistics::median;
 use crate::tokens::{ACCESS_TOKEN, RESOURCE, SCOPE, TOKEN_EXCHANGE, home_token};
@@ -26,6 +27,8 @@ pub(crate) fn run(bench: &Bench<'_>, report: &mut Report) {
     let tokens: Vec<_> = (0..WARM_UP + EXCHANGES).map(|user| home_token(bench.home.rs256(), user)).collect();
     eprintln!("{EXCHANGES} exchanges through the broker, by turns with {EXCHANGES} times both legs directly");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mut patience = Patience::new();
+    patience.wait();
     let direct = Direct { home: idm.url(HOME_PATH), partner: idm.url(PARTNER_PATH) };
     let (brokered, directly) = runtime.block_on(alternate(&broker, &direct, &tokens));
     let calls = idm.calls();

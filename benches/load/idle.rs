@@ -6,6 +6,7 @@ use crate::Bench;
 use crate::broker::{Broker, Setup};
 use crate::instant_idm::InstantIdm;
 use crate::process::Core;
+use crate::quiet::Patience;
 use crate::report::Report;
 use crate::statistics::median;
 
@@ -15,7 +16,9 @@ const STARTS: usize = 10;
 pub(crate) fn run(bench: &Bench<'_>, report: &mut Report) {
     let idm = InstantIdm::start(bench.directory, &bench.home, Duration::ZERO, Core::Any);
     let (mut ready, mut resident) = (Vec::new(), Vec::new());
+    let mut patience = Patience::new();
     for _ in 0..STARTS {
+        patience.wait();
         let broker = Broker::start(bench, &idm, &Setup::default());
         ready.push(broker.ready_after().as_secs_f64() * 1e3);
         resident.push(broker.resident_bytes() as f64 / 1e6);

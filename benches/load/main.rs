@@ -35,6 +35,7 @@ mod million;
 mod options;
 mod process;
 mod programs;
+mod quiet;
 mod redis;
 mod report;
 mod stampede;

@@ -21,6 +21,16 @@ pub(crate) enum Core {
     Any,
 }
 
+impl Core {
+    fn number(self) -> Option<&'static str> {
+        match self {
+            Self::Server => Some("0"),
+            Self::Load => Some("1"),
+            Self::Any => None,
+        }
+    }
+}
+
 /// A child that is killed and reaped when dropped, on a panic too.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -56,6 +66,15 @@ impl Process {
         kibibytes.expect("the status tells resident memory") * 1024
     }
 
+    /// Puts all its threads on a core.
+    pub(crate) fn move_to(&self, core: Core) {
+        if let (Some(number), true) = (core.number(), pins()) {
+            let id = self.id().to_string();
+            let moved = Command::new("taskset").args(["-a", "-c", "-p", number, &id]).output();
+            assert!(moved.is_ok_and(|output| output.status.success()), "process {id} stays where it is");
+        }
+    }
+
     /// Asks it to end as Ctrl-C would.
     pub(crate) fn interrupt(&self) {
         signal("INT", self.id());
@@ -87,17 +106,14 @@ fn signal(name: &str, process: u32) {
 
 /// A command that will run on `core`.
 pub(crate) fn command(program: &str, core: Core) -> Command {
-    let number = match core {
-        Core::Server => "0",
-        Core::Load => "1",
-        Core::Any => return Command::new(program),
-    };
-    if !pins() {
-        return Command::new(program);
+    match core.number() {
+        Some(number) if pins() => {
+            let mut command = Command::new("taskset");
+            command.args(["-c", number, program]);
+            command
+        }
+        _ => Command::new(program),
     }
-    let mut command = Command::new("taskset");
-    command.args(["-c", number, program]);
-    command
 }
 
 /// Whether processes can be put on cores. Said once when not: figures are then less steady.
