@@ -77,9 +77,11 @@ pub(crate) fn run(bench: &Bench<'_>, report: &mut Report) {
         of_many.push(many);
     }
     assert_eq!(idm.calls(), before, "a request that was to be a hit went to the identity servers");
+    // Of medians: a tail that somebody else's work made is too long by any factor, in one round of a pair.
+    let ratio = median(&of_many) / median(&of_few);
     let ratios = ratios(&of_many, &of_few);
     let spread = (quantile(&ratios, 0.25), quantile(&ratios, 0.75));
-    report.ratio("p99_million_over_thousand", median(&ratios), spread);
+    report.ratio("p99_million_over_thousand", ratio, spread);
     report.raw("p99_rounds_on_a_busy_machine", f64::from(patience.busy_rounds()));
     report.raw("p99_thousand_us", median(&of_few));
     report.raw("p99_million_us", median(&of_many));
