@@ -1,0 +1,64 @@
+//! A real `redis-server`, in memory only.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use redis::{Client, Connection};
+
+use crate::loopback::free_address;
+use crate::process::{Core, Process, command};
+
+/// A server that is not there after as many tries, 20 ms apart, will not come.
+const TRIES: u32 = 500;
+
+/// One server, empty when it starts.
+pub(crate) struct Redis {
+    _process: Process,
+    address: SocketAddr,
+    connection: Connection,
+}
+
+impl Redis {
+    pub(crate) fn start(core: Core) -> Self {
+        let address = free_address();
+        let port = address.port().to_string();
+        let mut process = Process::start(
+            command("redis-server", core)
+                .args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null()),
+        );
+        let client = Client::open(format!("redis://{address}/0")).expect("a Redis URL");
+        for _ in 0..TRIES {
+            if let Ok(connection) = client.get_connection() {
+                return Self { _process: process, address, connection };
+            }
+            assert!(process.lives(), "redis-server ended");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("redis-server does not take connections");
+    }
+
+    /// As the broker's `cache.redis` is written.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://{}/0", self.address)
+    }
+
+    /// Bytes that it has allocated for all that it holds.
+    pub(crate) fn used_memory(&mut self) -> u64 {
+        self.info("memory", "used_memory")
+    }
+
+    /// Commands that it has carried out.
+    pub(crate) fn commands(&mut self) -> u64 {
+        self.info("stats", "total_commands_processed")
+    }
+
+    fn info(&mut self, section: &str, name: &str) -> u64 {
+        let info = redis::cmd("INFO").arg(section).query::<String>(&mut self.connection);
+        let info = info.expect("redis-server answers INFO");
+        let value = info.lines().find_map(|line| line.split_once(':').filter(|(known, _)| *known == name));
+        value.and_then(|(_, value)| value.trim().parse().ok()).expect("INFO has the figure")
+    }
+}
