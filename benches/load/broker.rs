@@ -15,11 +15,6 @@ use crate::process::{Core, Process, command};
 use crate::redis::Redis;
 use crate::tokens::{CLIENT, HOME_ISSUER, RESOURCE, SCOPE};
 
-/// FLIP THIS when `[audit] file` exists: hits are then measured with an audit record each.
-const AUDIT: bool = false;
-/// FLIP THIS when `home.remembered_tokens` exists: a million users then have a million remembered verifications.
-const REMEMBERED_TOKENS: bool = false;
-
 /// A broker that is not ready by then never will be.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two questions whether it is ready.
@@ -137,12 +132,10 @@ fn broker_toml(idm: &InstantIdm, setup: &Setup<'_>, listen: SocketAddr, admin: S
     let line =
         |key: &str, value: Option<String>| value.map_or_else(String::new, |value| format!("{key} = {value}"));
     let workers = line("workers", setup.workers.map(|workers| workers.to_string()));
-    let remembered = setup.remembered_tokens.filter(|_| REMEMBERED_TOKENS);
-    let remembered = line("remembered_tokens", remembered.map(|tokens| tokens.to_string()));
+    let remembered = line("remembered_tokens", setup.remembered_tokens.map(|tokens| tokens.to_string()));
     let redis = setup.redis.map_or_else(String::new, |redis| {
         format!("redis = \"{}\"\nsealing_key_files = [\"sealing-key\"]", redis.url())
     });
-    let audit = if AUDIT { "[audit]\nfile = \"audit.jsonl\"" } else { "" };
     format!(
         r#"
         [server]
@@ -170,7 +163,8 @@ fn broker_toml(idm: &InstantIdm, setup: &Setup<'_>, listen: SocketAddr, admin: S
         [cache]
         {redis}
         {}
-        {audit}
+        [audit]
+        file = "audit.jsonl"
         "#,
         idm.url(HOME_PATH),
         setup.cache

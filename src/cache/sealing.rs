@@ -41,7 +41,7 @@ impl SealingKeys {
     }
 
     /// Seals `plain` for `place`.
-    pub(super) fn seal(&self, place: &CacheKey, plain: &[u8]) -> Option<Vec<u8>> {
+    pub fn seal(&self, place: &CacheKey, plain: &[u8]) -> Option<Vec<u8>> {
         let (id, key) = self.0.first()?;
         let nonce = random::bytes::<NONCE_LEN>();
         let mut body = Zeroizing::new(plain.to_vec());
@@ -57,7 +57,7 @@ impl SealingKeys {
 
     /// Opens what was sealed for `place`, where it stands; `None` when it was truncated, altered, moved, or sealed by a
     /// stranger.
-    pub(super) fn open<'s>(&self, place: &CacheKey, sealed: &'s mut [u8]) -> Option<&'s [u8]> {
+    pub fn open<'s>(&self, place: &CacheKey, sealed: &'s mut [u8]) -> Option<&'s [u8]> {
         let (header, body) = sealed.split_at_mut_checked(HEADER_LEN)?;
         let (version, rest) = header.split_first()?;
         let (id, nonce) = rest.split_at_checked(KEY_ID_LEN)?;
