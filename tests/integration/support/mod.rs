@@ -6,6 +6,9 @@ pub(crate) mod federation;
 pub(crate) mod forge;
 pub(crate) mod process;
 pub(crate) mod redis;
+pub(crate) mod redis_cluster;
+pub(crate) mod redis_sentinel;
+pub(crate) mod redis_tls;
 pub(crate) mod refused;
 
 /// A client for talking to servers as a test, not as the broker: no proxy, no redirects followed, and no certificates,

@@ -4,7 +4,7 @@ use std::{
     io::{self, BufRead, BufReader, Read},
     net::{Ipv4Addr, TcpListener},
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{Mutex, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -17,6 +17,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Process {
     child: Child,
     readers: Vec<JoinHandle<Vec<String>>>,
+    /// What it printed since it was ready, for [`Process::hear`].
+    printed: Mutex<mpsc::Receiver<String>>,
 }
 
 impl Process {
@@ -59,13 +61,22 @@ impl Process {
             read_lines(child.stdout.take().expect("stdout is piped"), lines.clone()),
             read_lines(child.stderr.take().expect("stderr is piped"), lines),
         ];
-        let process = Self { child, readers };
+        let process = Self { child, readers, printed: Mutex::new(printed) };
+        match process.hear(ready) {
+            Ok(line) => Ok((process, line)),
+            Err(said) => Err(format!("{program} is not ready. It said:\n{said}")),
+        }
+    }
+
+    /// Waits for the next line that contains `text`. `Err`: it ended or fell silent, with what it printed until then.
+    pub(crate) fn hear(&self, text: &str) -> Result<String, String> {
+        let printed = self.printed.lock().expect("nobody panicked while listening");
         let mut said = Vec::new();
         loop {
             match printed.recv_timeout(SILENCE) {
-                Ok(line) if line.contains(ready) => return Ok((process, line)),
+                Ok(line) if line.contains(text) => return Ok(line),
                 Ok(line) => said.push(line),
-                Err(_) => return Err(format!("{program} is not ready. It said:\n{}", said.join("\n"))),
+                Err(_) => return Err(said.join("\n")),
             }
         }
     }
@@ -104,7 +115,7 @@ fn read_lines(output: impl Read + Send + 'static, lines: mpsc::Sender<String>) -
     thread::spawn(move || {
         let printed = BufReader::new(output).lines().map_while(Result::ok);
         let keep = printed.inspect(|line| {
-            // Nobody listens any more once it is ready.
+            // Nobody listens any more once it is dropped.
             let _ = lines.send(line.clone());
         });
         keep.collect()

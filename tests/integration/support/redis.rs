@@ -56,6 +56,11 @@ impl Redis {
         client.get_connection().expect("redis-server takes connections")
     }
 
+    /// Waits for the next line of its log that contains `text`.
+    pub(crate) fn hear(&self, text: &str) {
+        self.process.hear(text).unwrap_or_else(|said| panic!("redis-server does not say {text:?}:\n{said}"));
+    }
+
     /// A sealing key for brokers that share this server.
     pub(crate) fn sealing_key_file(&self) -> String {
         let path = self.directory.path().join("sealing-key");
