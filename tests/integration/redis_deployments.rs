@@ -148,7 +148,7 @@ async fn a_primary_that_was_made_a_replica_is_left_for_the_new_one_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn users_of_their_own_at_the_sentinels_and_at_the_primary() {
-    let rights = RIGHTS.split(' ').chain(["+role"]);
+    let rights = RIGHTS.split(' ');
     let user: Vec<&str> = ["--user", "broker", "on", ">pass"].into_iter().chain(rights).collect();
     let lines = "user default off\nuser asker on >word allchannels +sentinel|get-master-addr-by-name\n";
     let redis = Sentinel::start_with(&user, lines);

@@ -91,29 +91,31 @@ impl Sentinel {
     /// Has the Sentinel swap the two. It would tell the old primary ten seconds later; this does it at once, and leaves
     /// connections alone.
     pub(crate) fn hand_over(&mut self) {
+        let mut connection = self.connection();
+        let mut failover = redis::cmd("SENTINEL");
+        failover.arg(&["FAILOVER", PRIMARY]);
         // Refused until the Sentinel has heard from the replica itself.
-        let tried = (0..100_000).any(|_| self.try_ask(&["FAILOVER", PRIMARY]).is_ok());
-        assert!(tried, "the Sentinel knows no replica to promote");
+        until("a failover", || failover.query::<()>(&mut connection).is_ok());
         self.await_switch();
         let port = self.primary.port().to_string();
         let mut old = self.replica.connection();
         let () = redis::cmd("REPLICAOF").arg(&["127.0.0.1", &port]).query(&mut old).expect("REPLICAOF");
-        self.replica.hear("MASTER <-> REPLICA sync: Finished with success");
+        until("a replica with all that the primary has", || {
+            let about = redis::cmd("INFO").arg("replication").query::<String>(&mut old);
+            about.expect("INFO").contains("master_link_status:up")
+        });
     }
 
     /// Has the Sentinel watch another server too, which it will not fail over in the time of a test.
     pub(crate) fn watch(&self, name: &str, redis: &Redis) {
-        self.ask(&["MONITOR", name, "127.0.0.1", &redis.port().to_string(), "1"]);
+        let port = redis.port().to_string();
+        let words = ["MONITOR", name, "127.0.0.1", &port, "1"];
+        let () = redis::cmd("SENTINEL").arg(&words).query(&mut self.connection()).expect("MONITOR");
     }
 
-    fn ask(&self, words: &[&str]) {
-        self.try_ask(words).unwrap_or_else(|error| panic!("{words:?}: {error}"));
-    }
-
-    fn try_ask(&self, words: &[&str]) -> redis::RedisResult<()> {
+    fn connection(&self) -> redis::Connection {
         let client = redis::Client::open(self.url()).expect("a Redis URL");
-        let mut connection = client.get_connection().expect("the Sentinel takes connections");
-        redis::cmd("SENTINEL").arg(words).query(&mut connection)
+        client.get_connection().expect("the Sentinel takes connections")
     }
 
     /// Waits until the replica is the primary.
@@ -122,4 +124,9 @@ impl Sentinel {
         switched.unwrap_or_else(|said| panic!("no failover; the Sentinel said:\n{said}"));
         std::mem::swap(&mut self.primary, &mut self.replica);
     }
+}
+
+/// Asks again, some seconds long at most: what is awaited is said by no line of a log.
+fn until(what: &str, mut is: impl FnMut() -> bool) {
+    assert!((0..100_000).any(|_| is()), "{what} does not come");
 }
