@@ -73,7 +73,29 @@ mod tests {
         ((0u8..3).prop_map(|byte| [byte; 16]), parts)
     }
 
+    /// Issuer, subject, client, partner, scope, type: the key as [`of`] makes it, of whatever bytes they hold.
+    fn of_six([issuer, subject, client, partner, scope, kind]: &[Vec<u8>; 6]) -> CacheKey {
+        let user = digest_of_parts(&[issuer, b"sub", subject]);
+        let identity = digest_of_parts(&[&user, b"sub", subject]);
+        key(user, [&identity, client, partner, &[0; 32], scope, kind, &[0; 48], &[0; 16]])
+    }
+
     proptest! {
+        #[test]
+        fn no_two_requests_that_differ_share_a_key(
+            one in proptest::array::uniform6(proptest::collection::vec(any::<u8>(), 0..6)),
+            other in proptest::array::uniform6(proptest::collection::vec(any::<u8>(), 0..6)),
+            moved in 0usize..5,
+        ) {
+            prop_assert_eq!(one == other, of_six(&one) == of_six(&other));
+            // The worst case: the same bytes, cut elsewhere.
+            let mut shifted = one.clone();
+            if let Some(byte) = shifted[moved].pop() {
+                shifted[moved + 1].insert(0, byte);
+                prop_assert_ne!(of_six(&one), of_six(&shifted));
+            }
+        }
+
         #[test]
         fn different_parts_never_share_a_key(one in parts(), other in parts()) {
             prop_assert_eq!(one == other, of_parts(&one) == of_parts(&other));

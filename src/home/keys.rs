@@ -33,10 +33,10 @@ pub enum KeyError {
 }
 
 impl HomeKeys {
-    /// Checks the signature of `token`.
-    pub async fn verify(&self, token: &UnverifiedToken, algorithms: &[Algorithm]) -> Result<(), KeyError> {
+    /// Checks the signature of `token`; the [version](Self::version) of the key set that it was verified with.
+    pub async fn verify(&self, token: &UnverifiedToken, algorithms: &[Algorithm]) -> Result<u64, KeyError> {
         match self {
-            Self::Fixed(set) => set.verify(token, algorithms).map(|_| ()).map_err(KeyError::Token),
+            Self::Fixed(set) => set.verify(token, algorithms).map(|_| 0).map_err(KeyError::Token),
             Self::Remote(keys) => keys.verify(token, algorithms).await,
         }
     }
@@ -95,10 +95,10 @@ impl RemoteKeys {
         self: &Arc<Self>,
         token: &UnverifiedToken,
         algorithms: &[Algorithm],
-    ) -> Result<(), KeyError> {
+    ) -> Result<u64, KeyError> {
         let known = self.current.load_full();
         if let Some(known) = &known {
-            match known.set.verify(token, algorithms).map(|_| ()) {
+            match known.set.verify(token, algorithms).map(|_| known.version) {
                 Err(error) if may_be_rotation(error, token) => {}
                 outcome => {
                     self.refresh_when_old(known);
@@ -111,7 +111,7 @@ impl RemoteKeys {
         let failure = self.refresh(known.map(|known| known.at)).await;
         match (self.current.load_full(), failure) {
             (Some(fetched), failure) => match fetched.set.verify(token, algorithms) {
-                Ok(_) => Ok(()),
+                Ok(_) => Ok(fetched.version),
                 // The key may exist by now: the caller is not to blame while we cannot look.
                 Err(JoseError::UnknownKey) if failure.is_some() => {
                     Err(failure.map_or(KeyError::Token(JoseError::UnknownKey), KeyError::Unavailable))

@@ -189,9 +189,7 @@ impl SubjectTokens {
             }
             (Err(error), _) => return Err(SubjectTokenError::Token(error)),
         };
-        // Before the signature is looked at: a set that comes later must not be taken for the one that it was verified with.
-        let version = self.keys.version();
-        let known = version.and_then(|keys| self.remembered.recall(&digest, keys));
+        let known = self.keys.version().and_then(|keys| self.remembered.recall(&digest, keys));
         let now = self.clock.now();
         let verified = match known {
             Some(verified) => {
@@ -199,12 +197,10 @@ impl SubjectTokens {
                 verified
             }
             None => {
-                self.verify(&unverified).await?;
+                let keys = self.verify(&unverified).await?;
                 check_type(unverified.header().typ.as_deref(), &self.settings.types)?;
                 let verified = judge(unverified.unverified_claims(), &self.settings, now)?;
-                if let Some(keys) = version {
-                    self.remembered.remember(digest, Verified { keys, ..verified });
-                }
+                self.remembered.remember(digest, Verified { keys, ..verified });
                 verified
             }
         };
@@ -250,7 +246,7 @@ impl SubjectTokens {
         self.introspector.as_ref().map(Introspector::mode)
     }
 
-    async fn verify(&self, token: &UnverifiedToken) -> Result<(), SubjectTokenError> {
+    async fn verify(&self, token: &UnverifiedToken) -> Result<u64, SubjectTokenError> {
         self.keys.verify(token, &self.settings.algorithms).await.map_err(|error| match error {
             KeyError::Token(error) => SubjectTokenError::Token(error),
             KeyError::Unavailable(error) => SubjectTokenError::Home(error),

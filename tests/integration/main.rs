@@ -31,6 +31,7 @@ mod redis_deployments;
 mod redis_faults;
 mod redis_link;
 mod redis_server;
+mod remembered;
 mod renewal;
 mod samples;
 mod secrets;
