@@ -180,13 +180,13 @@ impl Hasher for ByDigest {
 /// a collision would take one user, or one entry, for another. 128 bits: to meet a given one takes 2^128 attempts, and
 /// nobody profits from two of one's own that meet.
 pub fn digest_of_parts(parts: &[&[u8]]) -> [u8; 16] {
-    let mut context = digest::Context::new(&digest::SHA256);
+    let mut bytes = Vec::with_capacity(512);
     for part in parts {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part);
+        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(part);
     }
     let mut output = [0; 16];
-    output.copy_from_slice(&context.finish().as_ref()[..16]);
+    output.copy_from_slice(&sha256(&bytes)[..16]);
     output
 }
 

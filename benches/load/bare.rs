@@ -15,7 +15,7 @@ use crate::child::{Child, Role};
 use crate::process::Core;
 
 /// As long as the broker's.
-const REQUEST_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+const REQUEST_ID: &str = "0123456789abcdef";
 
 /// The parameters of an exchange, each read into a string as `web::Form` does it.
 #[derive(Debug, Deserialize)]

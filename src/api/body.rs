@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{Bytes, Payload};
+use futures_util::StreamExt as _;
 
 /// Why a body was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,10 +36,25 @@ pub async fn form(
     if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(BodyError::ContentType);
     }
-    match tokio::time::timeout(timeout, payload.to_bytes_limited(max_bytes)).await {
-        Ok(Ok(Ok(body))) => Ok(body),
-        Ok(Ok(Err(_))) => Err(BodyError::Broken),
-        Ok(Err(_)) => Err(BodyError::TooLarge),
-        Err(_) => Err(BodyError::TooSlow),
+    tokio::time::timeout(timeout, whole(payload, max_bytes)).await.unwrap_or(Err(BodyError::TooSlow))
+}
+
+/// A body that came in one piece, as nearly all do, is not copied.
+async fn whole(mut payload: Payload, max_bytes: usize) -> Result<Bytes, BodyError> {
+    let (mut first, mut all) = (Bytes::new(), Vec::new());
+    while let Some(piece) = payload.next().await {
+        let piece = piece.map_err(|_| BodyError::Broken)?;
+        if first.len().max(all.len()) + piece.len() > max_bytes {
+            return Err(BodyError::TooLarge);
+        }
+        if first.is_empty() {
+            first = piece;
+            continue;
+        }
+        if all.is_empty() {
+            all.extend_from_slice(&first);
+        }
+        all.extend_from_slice(&piece);
     }
+    Ok(if all.is_empty() { first } else { all.into() })
 }

@@ -127,7 +127,7 @@ impl ExchangeError {
             Self::Deadline(_) => "partner_deadline",
             Self::ShortLived => "partner_token_short_lived",
             Self::Purged => "purged_meanwhile",
-            Self::Interrupted => "interrupted",
+            Self::Interrupted => "broker_interrupted",
         }
     }
 

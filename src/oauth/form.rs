@@ -66,20 +66,24 @@ pub fn decode(part: &[u8]) -> Result<Cow<'_, str>, FormError> {
     let Some(first) = memchr::memchr3(b'%', b'+', 0, part) else {
         return std::str::from_utf8(part).map(Cow::Borrowed).map_err(|_| FormError::Encoding);
     };
-    let (plain, escaped) = part.split_at(first);
     let mut bytes = Vec::with_capacity(part.len());
-    bytes.extend_from_slice(plain);
-    let mut rest = escaped.iter();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let high = rest.next().copied().and_then(hex).ok_or(FormError::Encoding)?;
-                let low = rest.next().copied().and_then(hex).ok_or(FormError::Encoding)?;
-                high * 16 + low
+    let (mut plain, mut rest) = part.split_at(first);
+    loop {
+        bytes.extend_from_slice(plain);
+        rest = match rest {
+            [] => break,
+            [b'+', rest @ ..] => {
+                bytes.push(b' ');
+                rest
             }
-            other => *other,
-        });
+            [b'%', high, low, rest @ ..] => {
+                let digits = hex(*high).zip(hex(*low)).ok_or(FormError::Encoding)?;
+                bytes.push(digits.0 * 16 + digits.1);
+                rest
+            }
+            _ => return Err(FormError::Encoding),
+        };
+        (plain, rest) = rest.split_at(memchr::memchr3(b'%', b'+', 0, rest).unwrap_or(rest.len()));
     }
     if bytes.contains(&0) {
         return Err(FormError::Encoding);

@@ -207,8 +207,9 @@ fn member(text: &mut Vec<u8>, name: &str) {
 
 /// A JSON text. Nearly all need no escape.
 fn quoted(text: &mut Vec<u8>, value: &str) {
-    let plain = value.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
-    if plain {
+    let escaped =
+        value.bytes().fold(false, |any, byte| any | (byte < b' ') | (byte == b'"') | (byte == b'\\'));
+    if !escaped {
         text.push(b'"');
         text.extend_from_slice(value.as_bytes());
         text.push(b'"');

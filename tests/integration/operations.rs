@@ -83,7 +83,7 @@ async fn metrics_are_open_metrics_and_guarded_when_a_token_is_set() {
     for line in [
         r#"mcx_broker_token_requests_total{code="ok",partner="county-fire"} 2"#,
         r#"mcx_broker_token_requests_total{code="denied_scope",partner="county-fire"} 1"#,
-        r#"mcx_broker_cache_hits_total{tier="memory"} 1"#,
+        r#"mcx_broker_cache_hits_total{tier="memory",partner="county-fire"} 1"#,
         r#"mcx_broker_leg_seconds_count{leg="home",partner="county-fire",outcome="ok"} 1"#,
         r#"mcx_broker_leg_seconds_count{leg="partner",partner="county-fire",outcome="ok"} 1"#,
     ] {
