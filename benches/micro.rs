@@ -1,11 +1,15 @@
 //! Single functions of the request path, one by one. What they come to together is measured by `--bench load`.
 #![expect(clippy::expect_used, reason = "a benchmark fails by panicking")]
 
+use std::time::Duration;
+
 use divan::{Bencher, black_box};
+use mcx_token_broker::cache::{CacheKey, SealingKeys};
 use mcx_token_broker::clock::Clock;
+use mcx_token_broker::home::{HomeKeys, SubjectTokenSettings, SubjectTokens};
 use mcx_token_broker::jose::{Algorithm, KeySet, SigningHeader, SigningKey, UnverifiedToken, publish};
 use mcx_token_broker::oauth::form::{self, Form};
-use mcx_token_broker::secret::Token;
+use mcx_token_broker::secret::{Token, TokenRef, digest_of_parts};
 use serde_json::json;
 
 fn main() {
@@ -40,8 +44,69 @@ fn jws_verify(bencher: Bencher<'_, '_>, algorithm: &str) {
     });
 }
 
-// PLACE FOR `seal` AND `open`: sealing of Redis entries is private to `cache` for now. Add both here, over an entry with a
-// 900-byte token, when they can be reached from outside.
+/// A home token that was verified before, with every check that is made all the same.
+#[divan::bench]
+fn remembered_verify(bencher: Bencher<'_, '_>) {
+    let key = key(Algorithm::Rs256);
+    let keys = KeySet::parse(publish([&key]).to_string().as_bytes()).expect("a key set");
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let settings = SubjectTokenSettings {
+        issuer: "https://idm.home.example".to_owned(),
+        audiences: texts(&["mcx"]),
+        algorithms: vec![Algorithm::Rs256],
+        leeway: Duration::from_secs(10),
+        types: texts(&["at+jwt"]),
+        subject_claims: texts(&["sub", "mcptt_id"]),
+        client_id_claims: texts(&["client_id"]),
+        required_claims: Vec::new(),
+        max_lifetime: Duration::from_secs(366 * 86_400),
+        broker_named_in: (String::new(), Vec::new()),
+    };
+    let tokens = SubjectTokens::new(settings, HomeKeys::Fixed(keys), None, 1000, Clock::system());
+    let token = home_token(&key);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(tokens.validate(TokenRef::from(&token))).expect("a good token");
+    bencher.bench(|| {
+        let known = tokens.recall(black_box(TokenRef::from(&token)));
+        known.expect("it is remembered").map(|subject| subject.user).expect("and good")
+    });
+}
+
+/// The key of an entry: the parts are as long as those of one request.
+#[divan::bench]
+fn key_digest(bencher: Bencher<'_, '_>) {
+    let parts: [&[u8]; 8] = [
+        &[1; 16],
+        b"mcptt_client",
+        b"county-fire",
+        &[2; 32],
+        &[3; 16],
+        b"urn:ietf:params:oauth:token-type:access_token",
+        &[4; 48],
+        &[],
+    ];
+    bencher.bench(|| digest_of_parts(black_box(&parts)));
+}
+
+const PLACE: CacheKey = CacheKey { user: [1; 16], entry: [2; 16] };
+
+/// An entry with a token of 900 bytes on its way to Redis.
+#[divan::bench]
+fn seal(bencher: Bencher<'_, '_>) {
+    let keys = SealingKeys::of_this_process().expect("a key");
+    let entry = [b'x'; 1000];
+    bencher.bench(|| keys.seal(&PLACE, black_box(&entry)).expect("it can be sealed"));
+}
+
+/// And back: on every Redis hit.
+#[divan::bench]
+fn open(bencher: Bencher<'_, '_>) {
+    let keys = SealingKeys::of_this_process().expect("a key");
+    let sealed = keys.seal(&PLACE, &[b'x'; 1000]).expect("it can be sealed");
+    bencher.with_inputs(|| sealed.clone()).bench_values(|mut sealed| {
+        keys.open(&PLACE, black_box(&mut sealed)).map(<[u8]>::len).expect("it opens in its place")
+    });
+}
 
 fn key(algorithm: Algorithm) -> SigningKey {
     SigningKey::generate(algorithm).expect("a key")

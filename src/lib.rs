@@ -11,7 +11,7 @@
 //! 4. [`partner::registry`] resolves `resource` and `audience`.
 //! 5. [`exchange::policy`] decides, on every request, whether this client may have these scopes there.
 //! 6. [`cache`] is asked under a key that no two users share ([`exchange::cache_key`]).
-//! 7. On a miss [`home::security_token`] obtains the security token (B.7.2, B.7.3) or mints it (B.8),
+//! 7. On a miss all who ask for the same token share one acquisition: [`home::security_token`] obtains the security token (B.7.2, B.7.3) or mints it (B.8),
 //!    [`partner::demands`] looks at it, and [`partner::grant`] trades it for the partner's token (B.7.4, B.7.5). Both
 //!    legs call an [`idm`] through [`http`].
 //! 8. [`api::token`] renders what is left of its life.

@@ -207,6 +207,25 @@ async fn a_replica_whose_subscription_is_silent_drops_its_memory_tier() {
     listens(&federation.broker).await;
 }
 
+/// Redis loses everything, the generations too: what was purged before does not come within reach again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_outlives_a_redis_that_was_flushed() {
+    let redis = Redis::start();
+    let (federation, _other) = replicas(Some(&redis)).await;
+    let first = token_at(&federation, &federation.broker, "alice").await;
+    assert!(purged(&federation.broker, json!({"partner": PARTNER})).await);
+    let second = token_at(&federation, &federation.broker, "alice").await;
+    assert_ne!(second, first, "purged");
+    let mut connection = redis.connection();
+    let () = redis::cmd("FLUSHALL").query(&mut connection).unwrap();
+    until("the generations are there again", async || {
+        redis::cmd("HLEN").arg("mcx:generations").query::<u32>(&mut connection).unwrap() == 2
+    })
+    .await;
+    // Nothing but memory has a token now: the second, and still the first, under its old key.
+    assert_eq!(token_at(&federation, &federation.broker, "alice").await, second);
+}
+
 /// The news of a purge got lost, and the purge with it: an entry in memory does not get older than it may.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_purge_heals_within_the_greatest_age() {

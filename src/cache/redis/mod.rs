@@ -203,20 +203,18 @@ impl RedisTier {
         }
     }
 
-    /// Writes these fields, and the one that must not be missing unless it is there.
-    pub(super) fn state_generations(table: &Table, fields: &HashSet<String>) -> Vec<Cmd> {
-        let write = |command: &str, field: &str, generation: &Generation| {
-            let mut command = redis::cmd(command);
+    /// Writes the fields that were changed here, and the others where Redis has lost them: a generation that goes back to
+    /// none would bring what was purged within reach again.
+    pub(super) fn state_generations(table: &Table, changed: &HashSet<String>) -> Vec<Cmd> {
+        let clients = table.clients.iter().map(|(id, generation)| (format!("client:{id}"), generation));
+        let partners = table.partners.iter().map(|(id, generation)| (format!("partner:{id}"), generation));
+        let all = clients.chain(partners).chain([("all".to_owned(), &table.all)]);
+        all.map(|(field, generation)| {
+            let mut command = redis::cmd(if changed.contains(&field) { "HSET" } else { "HSETNX" });
             command.arg(GENERATIONS).arg(field).arg(generation);
             command
-        };
-        let named = |field: &String| match field.split_once(':') {
-            Some(("client", id)) => table.clients.get(id),
-            Some(("partner", id)) => table.partners.get(id),
-            _ => Some(&table.all),
-        };
-        let stated = fields.iter().filter_map(|field| Some(write("HSET", field, named(field)?)));
-        stated.chain([write("HSETNX", "all", &table.all)]).collect()
+        })
+        .collect()
     }
 
     pub(super) async fn read_generations(link: &mut impl ConnectionLike) -> RedisResult<Table> {
