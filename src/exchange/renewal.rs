@@ -30,8 +30,9 @@ pub fn due_at(token: &CachedToken, key: &CacheKey) -> Timestamp {
     token.expires_at.minus(last.mul_f64(1.0 - SPREAD * key.share()))
 }
 
-/// How many renewals there are at a time, and when one that failed may be tried again.
-pub(super) struct Renewals {
+/// How many renewals there are at a time, and when one that failed may be tried again. Public for the simulation of a shift
+/// change, which must not have rules of its own.
+pub struct Renewals {
     /// For each partner: one that is slow must not use up what the others need.
     most: usize,
     running: Mutex<HashMap<String, Arc<Semaphore>>>,
@@ -40,13 +41,13 @@ pub(super) struct Renewals {
 
 impl Renewals {
     /// `most`: at a time, for each partner; zero: none.
-    pub(super) fn new(most: usize) -> Self {
+    pub fn new(most: usize) -> Self {
         Self { most, running: Mutex::default(), next: Cache::new(REMEMBERED) }
     }
 
     /// Leave to renew a token of `partner`, whose last part of life is as long as `left` at most. `now`: monotonic.
-    /// `None`: not now.
-    pub(super) fn admit(
+    /// `None`: not now. The renewal runs for as long as the permit is held.
+    pub fn admit(
         &self,
         key: &CacheKey,
         partner: &str,
