@@ -33,6 +33,7 @@ mod redis_server;
 mod samples;
 mod secrets;
 mod seeds;
+mod shift_change;
 mod support;
 mod tls;
 mod vendors;
