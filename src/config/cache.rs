@@ -160,7 +160,7 @@ impl Default for CacheTable {
             margin: Duration::from_secs(10),
             max_lifetime: Duration::from_secs(24 * 3600),
             remember_refusals: Duration::from_secs(1),
-            renewals_per_partner: 32,
+            renewals_per_partner: 128,
             sealing_key_files: Vec::new(),
         }
     }

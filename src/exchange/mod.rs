@@ -276,11 +276,13 @@ impl Exchange {
 
     /// Renews a token in its last fifth in the background. Nobody waits for that, and if it fails the token goes on.
     fn renew_ahead(self: &Arc<Self>, allowed: &Allowed<'_>, key: CacheKey, token: &Arc<CachedToken>) {
-        if self.clock.now() < renewal::due_at(token, &key) {
+        let now = self.clock.now();
+        if now < renewal::due_at(token, &key) {
             return;
         }
-        let Some(permit) = self.renewals.admit(&key, &allowed.partner.id, token, self.clock.monotonic())
-        else {
+        let left = self.cache.lifetimes().served(token, now);
+        let monotonic = self.clock.monotonic();
+        let Some(permit) = self.renewals.admit(&key, &allowed.partner.id, token, left, monotonic) else {
             return;
         };
         let deadline = Deadline::after(self.timeout, &self.clock);

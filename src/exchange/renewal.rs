@@ -18,6 +18,8 @@ const LAST_PART: u32 = 5;
 const SPREAD: f64 = 0.75;
 /// Attempts to renew one token, should all fail, are about this many.
 const ATTEMPTS: u32 = 8;
+/// The rest after an attempt is no longer than this part of what is left: who asks once a minute asks again in time.
+const PART_OF_LEFT: u32 = 4;
 /// Between two attempts, at least.
 const LEAST_REST: Duration = Duration::from_secs(1);
 /// Attempts that are remembered.
@@ -30,8 +32,9 @@ pub fn due_at(token: &CachedToken, key: &CacheKey) -> Timestamp {
     token.expires_at.minus(last.mul_f64(1.0 - SPREAD * key.share()))
 }
 
-/// How many renewals there are at a time, and when one that failed may be tried again.
-pub(super) struct Renewals {
+/// How many renewals there are at a time, and when one that failed may be tried again. Public for the simulation of a shift
+/// change, which must not have rules of its own.
+pub struct Renewals {
     /// For each partner: one that is slow must not use up what the others need.
     most: usize,
     running: Mutex<HashMap<String, Arc<Semaphore>>>,
@@ -40,17 +43,18 @@ pub(super) struct Renewals {
 
 impl Renewals {
     /// `most`: at a time, for each partner; zero: none.
-    pub(super) fn new(most: usize) -> Self {
+    pub fn new(most: usize) -> Self {
         Self { most, running: Mutex::default(), next: Cache::new(REMEMBERED) }
     }
 
-    /// Leave to renew a token of `partner`, whose last part of life is as long as `left` at most. `now`: monotonic.
-    /// `None`: not now.
-    pub(super) fn admit(
+    /// Leave to renew a token of `partner` that can be served for as long as `left`. `now`: monotonic. `None`: not now.
+    /// The renewal runs for as long as the permit is held.
+    pub fn admit(
         &self,
         key: &CacheKey,
         partner: &str,
         token: &CachedToken,
+        left: Duration,
         now: Duration,
     ) -> Option<OwnedSemaphorePermit> {
         if self.most == 0 || self.next.get(key).is_some_and(|next| now < next) {
@@ -67,7 +71,8 @@ impl Renewals {
         };
         let permit = running.try_acquire_owned().ok()?;
         let last = token.obtained_at.until(token.expires_at) / LAST_PART;
-        self.next.insert(*key, now + (last / ATTEMPTS).max(LEAST_REST));
+        let rest = (last / ATTEMPTS).min(left / PART_OF_LEFT).max(LEAST_REST);
+        self.next.insert(*key, now + rest);
         Some(permit)
     }
 }
@@ -113,7 +118,8 @@ mod tests {
     fn a_budget_for_each_partner_and_a_rest_for_each_token() {
         let renewals = Renewals::new(2);
         let (token, second) = (token(0, 3600), Duration::from_secs);
-        let admit = |number, partner: &str, now| renewals.admit(&key(number), partner, &token, now);
+        let left = second(720);
+        let admit = |number, partner: &str, now| renewals.admit(&key(number), partner, &token, left, now);
         let first = admit(1, "fire", second(0));
         assert!(first.is_some());
         assert!(admit(1, "fire", second(89)).is_none(), "an eighth of the last part later at the earliest");
@@ -122,6 +128,17 @@ mod tests {
         assert!(others.0.is_some() && others.1.is_none() && others.2.is_some());
         drop(first);
         assert!(admit(1, "fire", second(90)).is_some());
-        assert!(Renewals::new(0).admit(&key(1), "fire", &token, second(0)).is_none(), "switched off");
+        assert!(Renewals::new(0).admit(&key(1), "fire", &token, left, second(0)).is_none(), "switched off");
+    }
+
+    #[test]
+    fn the_less_is_left_the_shorter_the_rest() {
+        let second = Duration::from_secs;
+        for (left, rest) in [(720, 90), (360, 90), (120, 30), (4, 1), (1, 1), (0, 1)] {
+            let renewals = Renewals::new(1);
+            let admits =
+                |now| renewals.admit(&key(1), "fire", &token(0, 3600), second(left), second(now)).is_some();
+            assert!(admits(0) && !admits(rest - 1) && admits(rest), "{left}");
+        }
     }
 }

@@ -36,6 +36,7 @@ mod renewal;
 mod samples;
 mod secrets;
 mod seeds;
+mod shift_change;
 mod support;
 mod tls;
 mod vendors;
