@@ -35,6 +35,7 @@ pub mod home;
 pub mod http;
 pub mod idm;
 pub mod jose;
+pub mod json;
 pub mod oauth;
 pub mod partner;
 pub mod random;

@@ -1,7 +1,5 @@
 //! `POST /token` (RFC 8693).
 
-use std::time::Duration;
-
 use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::web::{Data, Payload};
@@ -23,16 +21,15 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Answers one token request.
 pub async fn post(request: HttpRequest, payload: Payload, api: Data<PublicApi>) -> HttpResponse {
-    let started = api.clock.monotonic();
-    let mut attempt = Attempt::new(api.request_ids.next());
+    let mut attempt = Attempt::new(api.request_ids.next(), &api.clock);
     let outcome = grant(&request, payload, &api, &mut attempt).await;
-    answer(&api, &attempt, started, outcome)
+    answer(&api, &attempt, outcome)
 }
 
 /// Answers every other method.
 pub async fn other_method(api: Data<PublicApi>) -> HttpResponse {
-    let attempt = Attempt::new(api.request_ids.next());
-    answer(&api, &attempt, api.clock.monotonic(), Err(TokenError::Method))
+    let attempt = Attempt::new(api.request_ids.next(), &api.clock);
+    answer(&api, &attempt, Err(TokenError::Method))
 }
 
 async fn grant(
@@ -55,15 +52,10 @@ async fn grant(
 }
 
 /// Whatever the outcome: counted, written down, told, rendered.
-fn answer(
-    api: &PublicApi,
-    attempt: &Attempt,
-    started: Duration,
-    outcome: Result<Granted, TokenError>,
-) -> HttpResponse {
+fn answer(api: &PublicApi, attempt: &Attempt, outcome: Result<Granted, TokenError>) -> HttpResponse {
     record(api, attempt, &outcome);
     let millis = || {
-        let took = api.clock.monotonic().saturating_sub(started);
+        let took = api.clock.monotonic().saturating_sub(attempt.started);
         u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
     };
     let mut response = match outcome {
@@ -93,7 +85,7 @@ fn answer(
 
 fn record(api: &PublicApi, attempt: &Attempt, outcome: &Result<Granted, TokenError>) {
     let mut record = AuditRecord {
-        at_millis: api.clock.now().unix_millis(),
+        at_millis: attempt.at.unix_millis(),
         request_id: attempt.request_id.as_str(),
         client: attempt.client_id(),
         user: attempt.user.as_ref().map(<[u8; 16]>::as_slice),

@@ -82,10 +82,14 @@ pub struct Lifetimes {
 }
 
 impl Lifetimes {
+    /// Until when the token can be served.
+    pub fn end(&self, token: &CachedToken) -> Timestamp {
+        token.expires_at.minus(self.margin).min(token.obtained_at.plus(self.max_lifetime))
+    }
+
     /// How long the token can still be served; zero: it cannot.
     pub fn served(&self, token: &CachedToken, now: Timestamp) -> Duration {
-        let end = token.expires_at.minus(self.margin).min(token.obtained_at.plus(self.max_lifetime));
-        now.until(end)
+        now.until(self.end(token))
     }
 
     /// How long it is worth keeping: as long as it is served, or as it can be refreshed.

@@ -65,7 +65,7 @@ impl Session {
     async fn start(cache: &TokenCache, redis: &RedisTier) -> RedisResult<Self> {
         let messages = redis.connector().subscribe(CHANNEL).await?;
         let mut link = redis.connector().connect().await?;
-        cache.agree(redis, &mut link).await?;
+        timeout(redis.timeout(), cache.agree(redis, &mut link)).await.unwrap_or_else(|_| Err(late()))?;
         cache.listens(true);
         Ok(Self { messages, link, patience: redis.timeout() })
     }
@@ -82,7 +82,8 @@ impl Session {
                     let Some(message) = message else { return Ok(()) };
                     silent = 0;
                     let Some(cache) = cache.upgrade() else { return Ok(()) };
-                    cache.hear(message.get_payload_bytes(), &mut self.link).await?
+                    let hear = cache.hear(message.get_payload_bytes(), &mut self.link);
+                    timeout(self.patience, hear).await.unwrap_or_else(|_| Err(late()))?
                 }
                 _ = beats.tick() => {
                     silent += 1;

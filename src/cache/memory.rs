@@ -1,8 +1,10 @@
 //! The tier in this process: bounded by bytes, expiry checked on read. All entries of one user are one value, so that
 //! they go together without a search, as they do in Redis.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use quick_cache::Weighter;
@@ -17,20 +19,64 @@ use crate::secret::ByDigest;
 const ENTRY_BYTES: usize = 300;
 /// Entries that the tables are sized for.
 const TYPICAL_ENTRY_BYTES: u64 = 1024;
+/// Texts of scopes that are shared; there are as many as a partner has answers.
+const MAX_SCOPE_TEXTS: usize = 1024;
 /// Writers of different users seldom wait for each other.
 const STRIPES: usize = 64;
 
-#[derive(Clone)]
+/// One token of a user, together with the user's others: one allocation, because with many users each look at one is a
+/// look at cold memory.
+#[derive(Debug, Clone)]
 struct Slot {
     entry: [u8; 16],
-    /// On the monotonic clock: when it was put here, and when its token ends. A wall clock that is set back must not
-    /// bring a token back to life.
-    since: Duration,
-    until: Duration,
-    token: Arc<CachedToken>,
+    /// On the monotonic clock, in milliseconds: when it was put here, and when its token ends. A wall clock that is set
+    /// back must not bring a token back to life.
+    since: u64,
+    until: u64,
+    token: CachedToken,
 }
 
 type Slots = Arc<[Slot]>;
+
+/// A token as it is kept, shared with the memory tier if it is there.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    slots: Slots,
+    place: usize,
+}
+
+impl Kept {
+    /// A token that is kept nowhere.
+    pub fn nowhere(token: CachedToken) -> Self {
+        Self { slots: Arc::new([Slot { entry: [0; 16], since: 0, until: 0, token }]), place: 0 }
+    }
+}
+
+impl Deref for Kept {
+    type Target = CachedToken;
+
+    fn deref(&self) -> &CachedToken {
+        &self.slots[self.place].token
+    }
+}
+
+/// The scopes that tokens were granted: few, and the same for many.
+#[derive(Debug, Default)]
+struct ScopeTexts(RwLock<HashSet<Arc<str>>>);
+
+impl ScopeTexts {
+    /// The same text, shared with others that have it.
+    fn share(&self, scope: &Arc<str>) -> Arc<str> {
+        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(scope) {
+            return Arc::clone(known);
+        }
+        let mut texts = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if texts.len() < MAX_SCOPE_TEXTS {
+            texts.insert(Arc::clone(scope));
+        }
+        Arc::clone(scope)
+    }
+}
 
 #[derive(Clone)]
 struct Bytes;
@@ -43,10 +89,12 @@ impl Weighter<[u8; 16], Slots> for Bytes {
 
 pub(super) struct MemoryTier {
     users: Cache<[u8; 16], Slots, Bytes, ByDigest>,
+    scopes: ScopeTexts,
     /// Held by whoever changes a user's entries: what a purge has taken away, a writer that read it before must not bring
     /// back. Readers take none of them.
     writing: [Mutex<()>; STRIPES],
-    max_age: Option<Duration>,
+    /// In milliseconds.
+    max_age: Option<u64>,
     lifetimes: Lifetimes,
     clock: Clock,
 }
@@ -55,45 +103,54 @@ impl MemoryTier {
     pub(super) fn new(bytes: u64, max_age: Option<Duration>, lifetimes: Lifetimes, clock: Clock) -> Self {
         let entries = usize::try_from(bytes / TYPICAL_ENTRY_BYTES).unwrap_or(usize::MAX).max(16);
         let users = Cache::with(entries, bytes, Bytes, ByDigest::default(), DefaultLifecycle::default());
-        Self { users, writing: std::array::from_fn(|_| Mutex::new(())), max_age, lifetimes, clock }
+        Self {
+            users,
+            scopes: ScopeTexts::default(),
+            writing: std::array::from_fn(|_| Mutex::new(())),
+            max_age: max_age.map(millis),
+            lifetimes,
+            clock,
+        }
     }
 
     /// The token, if it can be served.
-    pub(super) fn get(&self, key: &CacheKey, now: Timestamp) -> Option<Arc<CachedToken>> {
+    pub(super) fn get(&self, key: &CacheKey, now: Timestamp) -> Option<Kept> {
         if self.is_off() {
             return None;
         }
-        let slots = self.users.get(&key.user)?;
-        let slot = slots.iter().find(|slot| slot.entry == key.entry)?;
-        let monotonic = self.clock.monotonic();
-        let young = self.max_age.is_none_or(|max_age| monotonic < slot.since + max_age);
+        let kept = self.last(key)?;
+        let slot = &kept.slots[kept.place];
+        let monotonic = self.monotonic();
+        let young = self.max_age.is_none_or(|max_age| monotonic < slot.since.saturating_add(max_age));
         let good = young && monotonic < slot.until && !self.lifetimes.served(&slot.token, now).is_zero();
-        good.then(|| Arc::clone(&slot.token))
+        good.then_some(kept)
     }
 
     /// The token that was kept last, however old: for its refresh token.
-    pub(super) fn last(&self, key: &CacheKey) -> Option<Arc<CachedToken>> {
+    pub(super) fn last(&self, key: &CacheKey) -> Option<Kept> {
         let slots = self.users.get(&key.user)?;
-        slots.iter().find(|slot| slot.entry == key.entry).map(|slot| Arc::clone(&slot.token))
+        let place = slots.iter().position(|slot| slot.entry == key.entry)?;
+        Some(Kept { slots, place })
     }
 
     /// Keeps a token if `may` still says so when nobody else can change this user's entries.
     pub(super) fn put(
         &self,
         key: &CacheKey,
-        token: Arc<CachedToken>,
+        mut token: CachedToken,
         now: Timestamp,
         may: impl Fn() -> bool,
-    ) -> bool {
+    ) -> Option<Kept> {
         let _writing = self.write(&key.user);
         if !may() {
-            return false;
+            return None;
         }
         if self.is_off() {
-            return true;
+            return Some(Kept::nowhere(token));
         }
-        let since = self.clock.monotonic();
-        let until = since.saturating_add(self.lifetimes.served(&token, now));
+        token.scope = self.scopes.share(&token.scope);
+        let since = self.monotonic();
+        let until = since.saturating_add(millis(self.lifetimes.served(&token, now)));
         let before = self.users.get(&key.user);
         let others = before.iter().flat_map(|slots| slots.iter()).filter(|slot| {
             slot.entry != key.entry && (since < slot.until || slot.token.kept_refresh_token().is_some())
@@ -103,8 +160,9 @@ impl MemoryTier {
             slots.clear();
         }
         slots.push(Slot { entry: key.entry, since, until, token });
-        self.users.insert(key.user, slots.into());
-        true
+        let slots: Slots = slots.into();
+        self.users.insert(key.user, Arc::clone(&slots));
+        Some(Kept { place: slots.len() - 1, slots })
     }
 
     /// Takes one entry away.
@@ -136,13 +194,21 @@ impl MemoryTier {
 
     /// Entries that may not get any older are not kept at all.
     fn is_off(&self) -> bool {
-        self.max_age == Some(Duration::ZERO)
+        self.max_age == Some(0)
+    }
+
+    fn monotonic(&self) -> u64 {
+        millis(self.clock.monotonic())
     }
 
     fn write(&self, user: &[u8; 16]) -> std::sync::MutexGuard<'_, ()> {
         let stripe = usize::from(user[15]) % STRIPES;
         self.writing[stripe].lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for MemoryTier {

@@ -11,7 +11,6 @@ pub mod redis;
 pub mod sealing;
 mod signals;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use tokio::sync::Notify;
 
 pub use entry::{CacheKey, CachedToken, FurtherTokens, Lifetimes};
 pub use listener::listen;
+pub use memory::Kept;
 use memory::MemoryTier;
 pub use purge::{Fence, Purge};
 use purge::{Generations, Marks};
@@ -84,9 +84,9 @@ pub struct TokenCache {
 #[derive(Debug)]
 pub enum Claim {
     /// Another replica did meanwhile.
-    Filled(Arc<CachedToken>),
+    Filled(Kept),
     /// We, and nobody else on any replica. The token that was kept before, whatever is left of it.
-    Ours(Option<Lock>, Option<Arc<CachedToken>>),
+    Ours(Option<Lock>, Option<Kept>),
     /// We, and perhaps others: there is no agreeing with them. What others may be using is not touched.
     Alone,
 }
@@ -144,26 +144,25 @@ impl TokenCache {
     }
 
     /// The token in memory, if it can be served.
-    pub fn recall(&self, key: &CacheKey) -> Option<Arc<CachedToken>> {
+    pub fn recall(&self, key: &CacheKey) -> Option<Kept> {
         self.memory.get(key, self.clock.now())
     }
 
     /// The token in Redis, if it can be served.
-    pub async fn fetch(&self, key: &CacheKey) -> Option<Arc<CachedToken>> {
+    pub async fn fetch(&self, key: &CacheKey) -> Option<Kept> {
         let redis = self.redis.as_ref()?;
         let fence = self.fence();
-        let token = Arc::new(redis.get(key).await?);
+        let token = redis.get(key).await?;
         self.found(key, token, fence)
     }
 
     /// Something that was found in Redis goes into memory, if it is good.
-    fn found(&self, key: &CacheKey, token: Arc<CachedToken>, fence: Fence) -> Option<Arc<CachedToken>> {
+    fn found(&self, key: &CacheKey, token: CachedToken, fence: Fence) -> Option<Kept> {
         let now = self.clock.now();
         if self.lifetimes.served(&token, now).is_zero() {
             return None;
         }
-        let may = || self.marks.allow(&key.user, fence);
-        self.memory.put(key, Arc::clone(&token), now, may).then_some(token)
+        self.memory.put(key, token, now, || self.marks.allow(&key.user, fence))
     }
 
     /// Agrees with the other replicas on who obtains a token, and waits for whoever does. `than`: only a token that was
@@ -184,17 +183,14 @@ impl TokenCache {
             told.as_mut().enable();
             let fence = self.fence();
             let Some(claimed) = redis.claim(key).await else { return Claim::Alone };
-            let entry = claimed.entry.map(Arc::new);
-            let good =
-                entry.clone().filter(|token| newer(token)).and_then(|token| self.found(key, token, fence));
-            match (good, claimed.lock) {
+            let entry = claimed.entry;
+            let newer_one = entry.clone().filter(|token| newer(token));
+            match (newer_one.and_then(|token| self.found(key, token, fence)), claimed.lock) {
                 (Some(token), lock) => {
-                    if let Ok(lock) = lock {
-                        redis.release(&lock).await;
-                    }
+                    self.give_up(lock.as_ref().ok()).await;
                     return Claim::Filled(token);
                 }
-                (None, Ok(lock)) => return Claim::Ours(Some(lock), entry),
+                (None, Ok(lock)) => return Claim::Ours(Some(lock), entry.map(Kept::nowhere)),
                 (None, Err(held)) => {
                     let _ = tokio::time::timeout(held.min(LONGEST_WAIT), told).await;
                 }
@@ -215,26 +211,26 @@ impl TokenCache {
     }
 
     /// Keeps what was obtained since `fence`, in Redis first: a refresh token that replaced another is written down
-    /// before anybody depends on it. False: the user was purged meanwhile, and the token must not be used.
+    /// before anybody depends on it. `None`: the user was purged meanwhile, and the token must not be used.
     pub async fn keep(
         &self,
         key: &CacheKey,
-        token: &Arc<CachedToken>,
+        token: CachedToken,
         fence: Fence,
         lock: Option<&Lock>,
-    ) -> bool {
+    ) -> Option<Kept> {
         let now = self.clock.now();
-        let lifetime = self.lifetimes.kept(token, now);
+        let lifetime = self.lifetimes.kept(&token, now);
         if lifetime.is_zero() {
             self.give_up(lock).await;
-            return self.marks.allow(&key.user, fence);
+            return self.marks.allow(&key.user, fence).then(|| Kept::nowhere(token));
         }
         if let (Some(redis), Some(lock)) = (&self.redis, lock)
-            && redis.keep(lock, token, lifetime).await == Some(false)
+            && redis.keep(lock, &token, lifetime).await == Some(false)
         {
-            return false;
+            return None;
         }
-        self.memory.put(key, Arc::clone(token), now, || self.marks.allow(&key.user, fence))
+        self.memory.put(key, token, now, || self.marks.allow(&key.user, fence))
     }
 
     /// Gives a lock back without a token.

@@ -155,7 +155,7 @@ impl Default for CacheTable {
             redis_password_file: None,
             redis_timeout: Duration::from_millis(250),
             redis_ca_file: None,
-            memory_bytes: 64 * 1024 * 1024,
+            memory_bytes: 256 * 1024 * 1024,
             memory_max_age: None,
             margin: Duration::from_secs(10),
             max_lifetime: Duration::from_secs(24 * 3600),

@@ -1,12 +1,10 @@
 //! One token that is not there is obtained: by agreement with the other replicas, by a refresh token if there is one, and
 //! kept unless its user was purged meanwhile.
 
-use std::sync::Arc;
-
 use super::chain::Chain;
 use super::single_flight::Outcome;
 use super::{ExchangeError, Leg};
-use crate::cache::{CacheKey, CachedToken, Claim};
+use crate::cache::{CacheKey, CachedToken, Claim, Kept};
 
 /// A user who is purged while a token is obtained makes us begin again, this often at most.
 const ATTEMPTS: usize = 2;
@@ -16,7 +14,7 @@ pub(super) struct Acquisition {
     pub(super) chain: Chain,
     pub(super) key: CacheKey,
     /// The token that is to be replaced before its end; `None`: there is none that could be served.
-    pub(super) ahead_of: Option<Arc<CachedToken>>,
+    pub(super) ahead_of: Option<Kept>,
 }
 
 impl Acquisition {
@@ -55,9 +53,8 @@ impl Acquisition {
             };
             match cache.while_locked(lock.as_ref(), self.fresh(last)).await {
                 Ok(token) => {
-                    let token = Arc::new(token);
-                    if cache.keep(&self.key, &token, fence, lock.as_ref()).await {
-                        return Ok(token);
+                    if let Some(kept) = cache.keep(&self.key, token, fence, lock.as_ref()).await {
+                        return Ok(kept);
                     }
                 }
                 Err(error) => {
@@ -70,7 +67,7 @@ impl Acquisition {
     }
 
     /// By the refresh token of the last one, or by both legs.
-    async fn fresh(&self, last: Option<Arc<CachedToken>>) -> Result<CachedToken, ExchangeError> {
+    async fn fresh(&self, last: Option<Kept>) -> Result<CachedToken, ExchangeError> {
         if let Some(last) = last
             && let Some(token) = self.chain.refreshed(&last).await?
         {

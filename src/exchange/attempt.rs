@@ -2,11 +2,13 @@
 
 use std::cell::OnceCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::Span;
 use tracing::field::Empty;
 
 use crate::client::Client;
+use crate::clock::{Clock, Timestamp};
 use crate::partner::Partner;
 use crate::random::RequestId;
 use crate::secret::TokenDigest;
@@ -16,6 +18,10 @@ use crate::secret::TokenDigest;
 pub struct Attempt {
     /// Its number.
     pub request_id: RequestId,
+    /// When it came.
+    pub at: Timestamp,
+    /// The same by the monotonic clock.
+    pub started: Duration,
     /// Who asks, once it has proved itself.
     client: Option<Arc<Client>>,
     /// Digest of the user, once the home token was validated.
@@ -28,10 +34,12 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Nothing is known yet.
-    pub const fn new(request_id: RequestId) -> Self {
+    /// Nothing is known yet but when it came.
+    pub fn new(request_id: RequestId, clock: &Clock) -> Self {
         Self {
             request_id,
+            at: clock.now(),
+            started: clock.monotonic(),
             client: None,
             user: None,
             subject_token: None,

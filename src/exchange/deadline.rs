@@ -13,9 +13,9 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// `timeout` from now.
-    pub fn after(timeout: Duration, clock: &Clock) -> Self {
-        Self { at: clock.monotonic() + timeout, clock: clock.clone() }
+    /// `timeout` after `begun`, by the monotonic clock.
+    pub fn after(begun: Duration, timeout: Duration, clock: &Clock) -> Self {
+        Self { at: begun + timeout, clock: clock.clone() }
     }
 
     /// A deadline so much later.

@@ -21,7 +21,7 @@ pub use attempt::Attempt;
 pub use error::{ExchangeError, Leg};
 pub use request::{ExchangeRequest, RequestedToken};
 
-use crate::cache::{CacheKey, CachedToken, Tier, TokenCache};
+use crate::cache::{CacheKey, Kept, Tier, TokenCache};
 use crate::client::{Client, ClientRegistry, Credentials};
 use crate::clock::Clock;
 use crate::home::{SecurityTokens, Subject, SubjectTokens};
@@ -34,7 +34,7 @@ use cache_key::Wanted;
 use chain::Chain;
 use deadline::Deadline;
 use refusals::Refusals;
-use renewal::Renewals;
+use renewal::{LastPart, Renewals};
 use single_flight::SingleFlight;
 
 /// A token with less left is not handed out: it would die on the client's way to the partner.
@@ -113,7 +113,7 @@ pub struct Granted {
 #[derive(Debug)]
 pub enum GrantedToken {
     /// The partner's access token: both legs.
-    Access(Arc<CachedToken>),
+    Access(Kept),
     /// The security token alone (B.7.3), for clients that do B.7.4 themselves.
     Security(Token),
 }
@@ -167,7 +167,7 @@ impl Exchange {
         credentials: &Credentials<'_>,
         attempt: &mut Attempt,
     ) -> Result<Granted, ExchangeError> {
-        let deadline = Deadline::after(self.timeout, &self.clock);
+        let deadline = Deadline::after(attempt.started, self.timeout, &self.clock);
         let client = self.clients.authenticate(credentials)?;
         attempt.is_of(client);
         client.admit().map_err(|wait| ExchangeError::TooManyRequests { wait })?;
@@ -238,7 +238,7 @@ impl Exchange {
         Ok(cache_key::of(subject, wanted, minted_from.as_deref()))
     }
 
-    async fn kept(&self, key: &CacheKey) -> Option<(Arc<CachedToken>, Tier)> {
+    async fn kept(&self, key: &CacheKey) -> Option<(Kept, Tier)> {
         if let Some(token) = self.cache.recall(key) {
             return Some((token, Tier::Memory));
         }
@@ -247,11 +247,7 @@ impl Exchange {
 
     /// A token that nobody has. Whoever asks for it meanwhile gets what the one flight comes to, unless that failed for
     /// the sake of another home token than his.
-    async fn obtain(
-        self: &Arc<Self>,
-        allowed: &Allowed<'_>,
-        key: CacheKey,
-    ) -> Result<Arc<CachedToken>, ExchangeError> {
+    async fn obtain(self: &Arc<Self>, allowed: &Allowed<'_>, key: CacheKey) -> Result<Kept, ExchangeError> {
         let subject_token = allowed.subject.digest;
         if let Some(error) = self.refusals.recall(&key, &subject_token, self.clock.monotonic()) {
             return Err(error);
@@ -275,19 +271,16 @@ impl Exchange {
     }
 
     /// Renews a token in its last fifth in the background. Nobody waits for that, and if it fails the token goes on.
-    fn renew_ahead(self: &Arc<Self>, allowed: &Allowed<'_>, key: CacheKey, token: &Arc<CachedToken>) {
-        let now = self.clock.now();
-        if now < renewal::due_at(token, &key) {
+    fn renew_ahead(self: &Arc<Self>, allowed: &Allowed<'_>, key: CacheKey, token: &Kept) {
+        let (now, part) = (self.clock.now(), LastPart::of(token, self.cache.lifetimes()));
+        if now < part.due_at(&key) {
             return;
         }
-        let left = self.cache.lifetimes().served(token, now);
-        let monotonic = self.clock.monotonic();
-        let Some(permit) = self.renewals.admit(&key, &allowed.partner.id, token, left, monotonic) else {
-            return;
-        };
-        let deadline = Deadline::after(self.timeout, &self.clock);
+        let now = (now, self.clock.monotonic());
+        let Some(permit) = self.renewals.admit(&key, &allowed.partner.id, &part, now) else { return };
+        let deadline = Deadline::after(self.clock.monotonic(), self.timeout, &self.clock);
         let Ok(chain) = self.chain(&Allowed { deadline: &deadline, ..*allowed }) else { return };
-        let ahead_of = Some(Arc::clone(token));
+        let ahead_of = Some(token.clone());
         let renewal = async move {
             let _permit = permit;
             Acquisition { chain, key, ahead_of }.run().await

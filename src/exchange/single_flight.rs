@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::ExchangeError;
-use crate::cache::{CacheKey, CachedToken};
+use crate::cache::{CacheKey, Kept};
 use crate::secret::TokenDigest;
 
 /// What an acquisition comes to.
-pub(super) type Outcome = Result<Arc<CachedToken>, ExchangeError>;
+pub(super) type Outcome = Result<Kept, ExchangeError>;
 
 /// Waiters for different keys seldom meet.
 const SHARDS: usize = 16;
@@ -99,14 +99,15 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
+    use crate::cache::CachedToken;
     use crate::clock::Timestamp;
     use crate::secret::Token;
 
     const KEY: CacheKey = CacheKey { user: [1; 16], entry: [2; 16] };
 
-    fn token() -> Arc<CachedToken> {
+    fn token() -> Kept {
         let now = Timestamp::from_unix_seconds(1);
-        Arc::new(CachedToken {
+        Kept::nowhere(CachedToken {
             access_token: Token::from("t"),
             digest: [0; 8],
             scope: "".into(),

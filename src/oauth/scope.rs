@@ -29,8 +29,7 @@ impl<'t> ScopeText<'t> {
     /// [`ScopeError::Character`].
     pub fn new(text: &'t str) -> Result<Self, ScopeError> {
         let allowed = |byte| byte == b' ' || is_scope_character(byte);
-        let all = text.bytes().fold(true, |all, byte| all & allowed(byte));
-        if all { Ok(Self(text)) } else { Err(ScopeError::Character) }
+        if text.bytes().all(allowed) { Ok(Self(text)) } else { Err(ScopeError::Character) }
     }
 
     /// The scopes as they stand: in any order, perhaps repeated.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::scope::ScopeSet;
+use crate::json::push_text;
 use crate::secret::Token;
 
 /// An identity server's answer, read tolerantly: unknown members are ignored, `null` is absent. The checks of each leg
@@ -173,15 +174,15 @@ impl GrantedResponse<'_> {
         let further = [self.scope, self.refresh_token, self.id_token];
         let texts = further.iter().flatten().chain([&self.access_token, &self.issued_token_type]);
         let mut json = Vec::with_capacity(192 + texts.map(|text| text.len()).sum::<usize>());
-        push_text(&mut json, "{\"access_token\":", self.access_token);
-        push_text(&mut json, ",\"issued_token_type\":", self.issued_token_type);
-        push_text(&mut json, ",\"token_type\":", self.token_type);
+        push(&mut json, "{\"access_token\":", self.access_token);
+        push(&mut json, ",\"issued_token_type\":", self.issued_token_type);
+        push(&mut json, ",\"token_type\":", self.token_type);
         json.extend_from_slice(b",\"expires_in\":");
         json.extend_from_slice(itoa::Buffer::new().format(self.expires_in).as_bytes());
         let names = [",\"scope\":", ",\"refresh_token\":", ",\"id_token\":"];
         for (name, text) in names.into_iter().zip(further) {
             if let Some(text) = text {
-                push_text(&mut json, name, text);
+                push(&mut json, name, text);
             }
         }
         json.push(b'}');
@@ -189,19 +190,9 @@ impl GrantedResponse<'_> {
     }
 }
 
-fn push_text(json: &mut Vec<u8>, name: &str, text: &str) {
+fn push(json: &mut Vec<u8>, name: &str, text: &str) {
     json.extend_from_slice(name.as_bytes());
-    // No early end: so the compiler looks at many bytes at a time.
-    let escaped =
-        text.bytes().fold(false, |any, byte| any | (byte < b' ') | (byte == b'"') | (byte == b'\\'));
-    if !escaped {
-        json.push(b'"');
-        json.extend_from_slice(text.as_bytes());
-        json.push(b'"');
-    } else {
-        // Writing a text to a Vec cannot fail.
-        let _ = serde_json::to_writer(json, text);
-    }
+    push_text(json, text);
 }
 
 #[cfg(test)]

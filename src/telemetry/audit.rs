@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::metrics::Metrics;
+use crate::json::push_text;
 
 /// What waits to be written; at a thousand requests a second, half a minute's records.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
@@ -182,7 +183,7 @@ impl Buffer {
         ] {
             if !value.is_empty() {
                 member(text, name);
-                quoted(text, value);
+                push_text(text, value);
             }
         }
         for (name, digest) in [
@@ -203,19 +204,6 @@ fn member(text: &mut Vec<u8>, name: &str) {
     text.extend_from_slice(b",\"");
     text.extend_from_slice(name.as_bytes());
     text.extend_from_slice(b"\":");
-}
-
-/// A JSON text. Nearly all need no escape.
-fn quoted(text: &mut Vec<u8>, value: &str) {
-    let escaped =
-        value.bytes().fold(false, |any, byte| any | (byte < b' ') | (byte == b'"') | (byte == b'\\'));
-    if !escaped {
-        text.push(b'"');
-        text.extend_from_slice(value.as_bytes());
-        text.push(b'"');
-    } else if serde_json::to_writer(&mut *text, value).is_err() {
-        // Writing to a Vec cannot fail.
-    }
 }
 
 fn hex(text: &mut Vec<u8>, digest: &[u8]) {

@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["idm"],
     &["oauth", "jose", "http"],
     &["telemetry", "clock", "random", "secret"],
+    &["json"],
 ];
 
 /// Edges on one line that are allowed all the same.

@@ -67,7 +67,8 @@ impl Connector {
         Ok(Self { target, timeout })
     }
 
-    /// A connection for commands, for all who clone it. Each command has the timeout, as connecting has. It lives on the
+    /// A connection for commands, for all who clone it. Connecting has the timeout; a command has none of its
+    /// own, except in a Cluster, where it also covers its being sent again. It lives on the
     /// runtime that it was made on.
     ///
     /// # Errors
@@ -156,7 +157,8 @@ async fn open(client: Client, timeout: Duration) -> RedisResult<Link> {
     let notice = Arc::clone(&lost);
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(timeout))
-        .set_response_timeout(Some(timeout))
+        // Who asks sets a limit to that, and one is enough: each costs as much as finding a token.
+        .set_response_timeout(None)
         .set_push_sender(move |push: PushInfo| {
             notice.fetch_or(push.kind == PushKind::Disconnection, Ordering::Relaxed);
             Ok::<_, SendError>(())

@@ -15,6 +15,8 @@ use super::process::Process;
 /// RFC 7636 appendix B: the tests look at tokens, not at PKCE.
 const CODE_VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CODE_CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+/// How often it is asked for what it has not written yet.
+const ATTEMPTS: usize = 100;
 /// Nobody listens there: the code is taken from the redirect.
 const REDIRECT_URI: &str = "http://127.0.0.1:7/callback";
 
@@ -90,7 +92,7 @@ impl Authgent {
     /// authgent-server answers a registration before it has written it: until then the client is unknown, 401.
     async fn wait_until_known(&self, client: &Registered) {
         let url = format!("{}/introspect", self.issuer);
-        for _ in 0..100 {
+        for _ in 0..ATTEMPTS {
             let request = super::http().post(&url).basic_auth(&client.id, Some(&client.secret));
             let answer = request.form(&[("token", "x")]).send().await.expect("authgent-server answers");
             if answer.status().is_success() {
@@ -98,6 +100,23 @@ impl Authgent {
             }
         }
         panic!("authgent-server does not know the client that it has registered");
+    }
+
+    /// The redirect that carries the code.
+    async fn authorize(&self, url: &Url) -> String {
+        let mut answered = String::new();
+        for _ in 0..ATTEMPTS {
+            let redirect = super::http().get(url.clone()).send().await.expect("authorization response");
+            if let Some(location) = redirect.headers().get("location") {
+                return location.to_str().expect("a URL").to_owned();
+            }
+            answered = format!("{} {}", redirect.status(), redirect.text().await.unwrap_or_default());
+            // It has several connections to its database, and not all of them see a new client at once.
+            if !answered.contains("Client not found") {
+                break;
+            }
+        }
+        panic!("no redirect with the code: {answered}")
     }
 
     /// Signs the server's only user in (authorization code with PKCE, approved without asking) and returns an access
@@ -122,11 +141,7 @@ impl Authgent {
                 ("code_challenge_method", "S256"),
             ])
             .extend_pairs(resource.map(|resource| ("resource", resource)));
-        let redirect = super::http().get(url).send().await.expect("authorization response");
-        let location = redirect.headers().get("location").map(|url| url.to_str().expect("a URL").to_owned());
-        let status = redirect.status();
-        let body = redirect.text().await.unwrap_or_default();
-        let location = location.unwrap_or_else(|| panic!("no redirect with the code: {status} {body}"));
+        let location = self.authorize(&url).await;
         let location = Url::parse(&location).expect("a URL");
         let code = location.query_pairs().find(|(name, _)| name == "code").expect("a code").1.into_owned();
         let form = [
