@@ -149,6 +149,29 @@ impl fmt::Debug for TokenDigest {
     }
 }
 
+/// Bytes that hold a token for a moment, wiped all at once when dropped: byte by byte costs as much as opening a sealed entry.
+pub struct WipedBytes(Vec<u8>);
+
+impl From<Vec<u8>> for WipedBytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl AsMut<[u8]> for WipedBytes {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+impl Drop for WipedBytes {
+    fn drop(&mut self) {
+        self.0.fill(0);
+        // Else nobody would read what was written, and it would be left out.
+        zeroize::optimization_barrier(&self.0);
+    }
+}
+
 /// Hashes keys of maps that are digests already: eight of their bytes are as good as any hash of them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ByDigest(u64);

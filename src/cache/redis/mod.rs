@@ -17,13 +17,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult};
 use thread_local::ThreadLocal;
-use zeroize::Zeroizing;
 
 use super::purge::{Generation, Purge, Table};
 use super::sealing::SealingKeys;
 use super::{CacheKey, CachedToken};
 use crate::clock::Clock;
 use crate::random;
+use crate::secret::WipedBytes;
 use crate::telemetry::metrics::{Metrics, RedisOutcome};
 pub(super) use commands::{CHANNEL, Message};
 use commands::{GENERATIONS, Place};
@@ -260,8 +260,8 @@ impl RedisTier {
     }
 
     fn opened(&self, key: &CacheKey, sealed: Vec<u8>) -> Option<CachedToken> {
-        let mut sealed = Zeroizing::new(sealed);
-        self.keys.open(key, &mut sealed).and_then(CachedToken::from_bytes)
+        let mut sealed = WipedBytes::from(sealed);
+        self.keys.open(key, sealed.as_mut()).and_then(CachedToken::from_bytes)
     }
 
     fn place(&self, key: &CacheKey) -> Place {
@@ -325,7 +325,8 @@ impl RedisTier {
         let slot = self.links.get_or_default();
         let link = match slot.link(era) {
             Some(link) => Some(link),
-            None => self.connect(slot, era).await?,
+            // Boxed: rare, and by far the largest part of every request that looks in Redis.
+            None => Box::pin(self.connect(slot, era)).await?,
         };
         let Some(mut link) = link else { return Ok(None) };
         command.query_async(&mut link).await.map(Some)
