@@ -9,6 +9,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The last representable moment.
+    pub const LAST: Self = Self(i64::MAX);
+
     /// From a JWT NumericDate in whole seconds (RFC 7519 §2).
     pub const fn from_unix_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1000))

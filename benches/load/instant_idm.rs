@@ -2,6 +2,7 @@
 //! own time, and how often it called.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use serde_json::json;
 use crate::child::{Child, Role};
 use crate::loopback;
 use crate::process::Core;
-use crate::tokens::{ACCESS_TOKEN, HomeIdm, SCOPE, partner_token};
+use crate::tokens::{ACCESS_TOKEN, HomeIdm, PARTNER_TOKEN_BYTES, SCOPE, partner_token};
 
 /// Where the first leg is served.
 pub(crate) const HOME_PATH: &str = "/home/token";
@@ -29,7 +30,8 @@ const EXPIRES_IN: u32 = 36_000;
 #[derive(Debug, Serialize, Deserialize)]
 struct Answers {
     home: String,
-    partner: String,
+    /// By turns.
+    partner: Vec<String>,
 }
 
 /// Requests that were answered, by leg.
@@ -44,17 +46,32 @@ pub(crate) struct Calls {
 pub(crate) struct InstantIdm(Child);
 
 impl InstantIdm {
-    /// One that takes `delay` for each answer.
+    /// One that takes `delay` for each answer. Its tokens are equally long.
     pub(crate) fn start(directory: &Path, home: &HomeIdm, delay: Duration, core: Core) -> Self {
+        let length = PARTNER_TOKEN_BYTES;
+        Self::with_tokens(directory, home, length..=length, delay, core)
+    }
+
+    /// One whose tokens have these lengths by turns.
+    pub(crate) fn with_tokens(
+        directory: &Path,
+        home: &HomeIdm,
+        lengths: RangeInclusive<usize>,
+        delay: Duration,
+        core: Core,
+    ) -> Self {
         let home = json!({
             "access_token": home.security_token(), "token_type": "N_A", "expires_in": EXPIRES_IN,
             "issued_token_type": "urn:ietf:params:oauth:token-type:jwt",
         });
-        let partner = json!({
-            "access_token": partner_token(), "token_type": "Bearer", "expires_in": EXPIRES_IN, "scope": SCOPE,
-            "issued_token_type": ACCESS_TOKEN,
+        let partner = lengths.map(|length| {
+            let answer = json!({
+                "access_token": partner_token(length), "token_type": "Bearer", "expires_in": EXPIRES_IN,
+                "scope": SCOPE, "issued_token_type": ACCESS_TOKEN,
+            });
+            answer.to_string()
         });
-        let answers = Answers { home: home.to_string(), partner: partner.to_string() };
+        let answers = Answers { home: home.to_string(), partner: partner.collect() };
         let file = directory.join("idm-answers");
         std::fs::write(&file, json!(answers).to_string()).expect("the answers can be written");
         Self(Child::start(Role::InstantIdm, &file, delay, core))
@@ -86,7 +103,7 @@ impl Calls {
 
 /// In the child: one leg.
 struct Leg {
-    answer: Bytes,
+    answers: Vec<Bytes>,
     delay: Duration,
     answered: AtomicU64,
 }
@@ -99,8 +116,12 @@ struct Legs {
 /// The server itself, in the child.
 pub(crate) fn server(answers: &[u8], delay: Duration) -> (Server, SocketAddr) {
     let Answers { home, partner } = serde_json::from_slice(answers).expect("answers for both legs");
-    let leg = |answer: String| Leg { answer: Bytes::from(answer), delay, answered: AtomicU64::new(0) };
-    let legs = Data::new(Legs { home: leg(home), partner: leg(partner) });
+    let leg = |answers: Vec<String>| Leg {
+        answers: answers.into_iter().map(Bytes::from).collect(),
+        delay,
+        answered: AtomicU64::new(0),
+    };
+    let legs = Data::new(Legs { home: leg(vec![home]), partner: leg(partner) });
     let application = move || {
         App::new()
             .app_data(legs.clone())
@@ -119,14 +140,14 @@ pub(crate) fn server(answers: &[u8], delay: Duration) -> (Server, SocketAddr) {
 }
 
 async fn answer(leg: &Leg) -> HttpResponse {
-    leg.answered.fetch_add(1, Ordering::Relaxed);
+    let number = leg.answered.fetch_add(1, Ordering::Relaxed) % leg.answers.len() as u64;
     if !leg.delay.is_zero() {
         tokio::time::sleep(leg.delay).await;
     }
     HttpResponse::Ok()
         .insert_header((CONTENT_TYPE, "application/json"))
         .insert_header((CACHE_CONTROL, "no-store"))
-        .body(leg.answer.clone())
+        .body(leg.answers[usize::try_from(number).unwrap_or_default()].clone())
 }
 
 async fn counts(legs: Data<Legs>) -> HttpResponse {

@@ -23,7 +23,7 @@ pub(crate) const USERS: u32 = 10_000;
 /// Longer than any run.
 const LIFETIME_SECONDS: i64 = 8 * 3600;
 /// About as long as a token of a server that puts roles and group lists into it.
-const PARTNER_TOKEN_BYTES: usize = 900;
+pub(crate) const PARTNER_TOKEN_BYTES: usize = 900;
 
 /// The home IdM's keys.
 #[derive(Debug)]
@@ -92,11 +92,11 @@ pub(crate) fn request_body(home_token: &str) -> String {
 }
 
 /// The partner's access token: nobody here looks into it, so it only looks like one.
-pub(crate) fn partner_token() -> String {
+pub(crate) fn partner_token(length: usize) -> String {
     let head = "eyJhbGciOiJSUzI1NiIsInR5cCI6ImF0K2p3dCJ9.";
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let signature_begins = PARTNER_TOKEN_BYTES - 342;
-    let rest = (head.len()..PARTNER_TOKEN_BYTES).map(|at| match at {
+    let signature_begins = length - 342;
+    let rest = (head.len()..length).map(|at| match at {
         _ if at == signature_begins => '.',
         _ => char::from(letters[at * 37 % letters.len()]),
     });

@@ -1,4 +1,4 @@
-//! `POST /api/purge` on the admin listener: takes tokens out of every tier of every replica.
+//! `POST /api/purge` on the admin listener: takes tokens out of every tier of every replica, or out of reach.
 
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{Bytes, Data};
@@ -13,7 +13,7 @@ use crate::cache::Purge;
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 enum Whose {
-    /// A user, by the value of any claim that names users.
+    /// A user, by the value of the first of `home.subject_claims` that the user's tokens have.
     User(String),
     /// All that a client obtained.
     Client(String),

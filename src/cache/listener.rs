@@ -29,7 +29,7 @@ pub async fn listen(cache: Weak<TokenCache>) {
     while let Some(this) = cache.upgrade() {
         let Some(redis) = &this.redis else { return };
         let session = Session::start(&this, redis).await;
-        this.is_now_settled();
+        this.mark_settled();
         drop(this);
         let listened = session.is_ok();
         let ended = match session {
@@ -38,7 +38,7 @@ pub async fn listen(cache: Weak<TokenCache>) {
         };
         let Some(this) = cache.upgrade() else { return };
         this.memory.clear();
-        this.listens(false);
+        this.set_listening(false);
         // The text of a Redis error can carry what was sent, so only its kind is logged, and once for each outage.
         if listened || heard_before {
             let fault = ended.err().and_then(|error| error.code().map(str::to_owned));
@@ -62,12 +62,16 @@ struct Session {
 }
 
 impl Session {
+    /// Agrees on the generations before it subscribes: who may not subscribe must not miss them for ever.
     async fn start(cache: &TokenCache, redis: &RedisTier) -> RedisResult<Self> {
-        let messages = redis.connector().subscribe(CHANNEL).await?;
+        let patience = redis.timeout();
         let mut link = redis.connector().connect().await?;
-        timeout(redis.timeout(), cache.agree(redis, &mut link)).await.unwrap_or_else(|_| Err(late()))?;
-        cache.listens(true);
-        Ok(Self { messages, link, patience: redis.timeout() })
+        cache.agree(redis, &mut link, patience).await?;
+        let messages = redis.connector().subscribe(CHANNEL).await?;
+        // What was put here since the last subscription ended may have been purged unheard.
+        cache.memory.clear();
+        cache.set_listening(true);
+        Ok(Self { messages, link, patience })
     }
 
     /// Returns when the subscription is lost, or the cache is gone.
@@ -82,8 +86,7 @@ impl Session {
                     let Some(message) = message else { return Ok(()) };
                     silent = 0;
                     let Some(cache) = cache.upgrade() else { return Ok(()) };
-                    let hear = cache.hear(message.get_payload_bytes(), &mut self.link);
-                    timeout(self.patience, hear).await.unwrap_or_else(|_| Err(late()))?
+                    within(self.patience, cache.hear(message.get_payload_bytes(), &mut self.link)).await?
                 }
                 _ = beats.tick() => {
                     silent += 1;
@@ -96,18 +99,17 @@ impl Session {
             let Some(cache) = cache.upgrade() else { return Ok(()) };
             let Some(redis) = &cache.redis else { return Ok(()) };
             if agree {
-                let work = async {
-                    cache.agree(redis, &mut self.link).await?;
-                    Message::Beat.publish().query_async::<()>(&mut self.link).await
-                };
-                timeout(self.patience, work).await.unwrap_or_else(|_| Err(late()))?;
+                cache.agree(redis, &mut self.link, self.patience).await?;
+                within(self.patience, Message::Beat.publish().query_async::<()>(&mut self.link)).await?;
             }
         }
     }
 }
 
-fn late() -> ::redis::RedisError {
-    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+/// One command's time: a thousand purges that have to be told may take a thousand times as long.
+async fn within<T>(patience: Duration, command: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    let late = |_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+    timeout(patience, command).await.unwrap_or_else(late)
 }
 
 impl TokenCache {
@@ -132,23 +134,32 @@ impl TokenCache {
         }
     }
 
-    /// Tells Redis what it missed, and takes the generations that all agree on.
-    async fn agree(&self, redis: &RedisTier, link: &mut impl ConnectionLike) -> RedisResult<()> {
+    /// Tells Redis what it missed, and takes the generations that all agree on. One command, when there is nothing to tell.
+    async fn agree(
+        &self,
+        redis: &RedisTier,
+        link: &mut impl ConnectionLike,
+        patience: Duration,
+    ) -> RedisResult<()> {
         let unsent = redis.unsent().all();
         for user in &unsent.users {
             for command in redis.purge_user(user) {
-                command.query_async::<()>(link).await?;
+                within(patience, command.query_async::<()>(link)).await?;
             }
+            redis.unsent().told_user(user);
         }
         let ours = self.generations.table();
-        for command in RedisTier::state_generations(&ours, &unsent.generations) {
-            command.query_async::<()>(link).await?;
+        let mut agreed = within(patience, RedisTier::read_generations(link)).await?;
+        let to_state = RedisTier::state_generations(&ours, &agreed, &unsent.generations);
+        if !to_state.is_empty() {
+            for command in to_state {
+                within(patience, command.query_async::<()>(link)).await?;
+            }
+            redis.unsent().told_generations(&unsent.generations);
+            agreed = within(patience, RedisTier::read_generations(link)).await?;
         }
-        redis.unsent().told(&unsent);
-        let agreed: Table = RedisTier::read_generations(link).await?;
-        let lost = redis.unsent().all().generations;
         // A purge of our own, made while we read: what we read is older.
-        if lost.is_empty() {
+        if redis.unsent().all().generations.is_empty() {
             self.generations.adopt(&agreed);
         }
         Ok(())
@@ -172,20 +183,21 @@ impl TokenCache {
                 let field = RedisTier::generation_field(purge);
                 redis.unsent().add_generation(field.clone());
                 let fields = [field].into();
-                let mut commands = RedisTier::state_generations(&self.generations.table(), &fields);
+                let mut commands =
+                    RedisTier::state_generations(&self.generations.table(), &Table::default(), &fields);
                 commands.push(Message::Generations.publish());
                 let told = redis.tell(&commands).await;
                 if told {
-                    redis.unsent().told(&super::redis::Purges { generations: fields, ..Default::default() });
+                    redis.unsent().told_generations(&fields);
                 }
                 told
             }
         }
     }
 
-    fn listens(&self, listens: bool) {
+    fn set_listening(&self, listens: bool) {
         if let Some(redis) = &self.redis {
-            redis.listens(listens);
+            redis.set_listening(listens);
         }
     }
 }

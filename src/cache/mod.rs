@@ -125,10 +125,10 @@ impl TokenCache {
         }
         let longest = self.redis.as_ref().map_or(Duration::ZERO, |redis| redis.timeout() * 3);
         let _ = tokio::time::timeout(longest, told).await;
-        self.is_now_settled();
+        self.mark_settled();
     }
 
-    fn is_now_settled(&self) {
+    fn mark_settled(&self) {
         self.settled.store(true, Ordering::Release);
         self.settling.notify_waiters();
     }
@@ -182,7 +182,7 @@ impl TokenCache {
             tokio::pin!(told);
             told.as_mut().enable();
             let fence = self.fence();
-            let Some(claimed) = redis.claim(key).await else { return Claim::Alone };
+            let Some(claimed) = redis.claim(key, than.is_some()).await else { return Claim::Alone };
             let entry = claimed.entry;
             let newer_one = entry.clone().filter(|token| newer(token));
             match (newer_one.and_then(|token| self.found(key, token, fence)), claimed.lock) {
@@ -203,15 +203,33 @@ impl TokenCache {
         let (Some(redis), Some(lock)) = (&self.redis, lock) else { return work.await };
         tokio::pin!(work);
         loop {
-            match tokio::time::timeout(redis::LOCK_LIFE / 3, &mut work).await {
-                Ok(outcome) => return outcome,
-                Err(_) => redis.extend(lock).await,
+            let hold = async {
+                tokio::time::sleep(redis::LOCK_LIFE / 3).await;
+                redis.extend(lock).await;
+            };
+            // Side by side: a Redis that does not answer holds nobody up.
+            tokio::select! {
+                outcome = &mut work => return outcome,
+                () = hold => {}
             }
         }
     }
 
-    /// Keeps what was obtained since `fence`, in Redis first: a refresh token that replaced another is written down
-    /// before anybody depends on it. `None`: the user was purged meanwhile, and the token must not be used.
+    /// Gives a refresh token up before it is used, so that nobody else finds it afterwards: used twice it is taken for
+    /// stolen, even if the second one only did not hear of the first. False: it must not be used.
+    pub async fn spend_refresh_token(&self, lock: Option<&Lock>, last: &CachedToken) -> bool {
+        let Some(redis) = &self.redis else { return true };
+        let Some(lock) = lock else { return false };
+        let mut spent = last.clone();
+        if let Some(further) = &mut spent.further {
+            further.kept_refresh_token = None;
+        }
+        redis.replace(lock, &spent).await
+    }
+
+    /// Keeps what was obtained since `fence`, in Redis first: a refresh token that replaced another is written down before
+    /// its access token is used. `None`: the user was purged meanwhile, or, as far as can be told, may have been: the lock
+    /// was not ours any more. The token must not be used.
     pub async fn keep(
         &self,
         key: &CacheKey,

@@ -4,7 +4,7 @@
 use super::chain::Chain;
 use super::single_flight::Outcome;
 use super::{ExchangeError, Leg};
-use crate::cache::{CacheKey, CachedToken, Claim, Kept};
+use crate::cache::{CacheKey, CachedToken, Claim, Kept, Lock};
 
 /// A user who is purged while a token is obtained makes us begin again, this often at most.
 const ATTEMPTS: usize = 2;
@@ -51,7 +51,7 @@ impl Acquisition {
                 Claim::Ours(lock, last) => (lock, last),
                 Claim::Alone => (None, None),
             };
-            match cache.while_locked(lock.as_ref(), self.fresh(last)).await {
+            match cache.while_locked(lock.as_ref(), self.fresh(last, lock.as_ref())).await {
                 Ok(token) => {
                     if let Some(kept) = cache.keep(&self.key, token, fence, lock.as_ref()).await {
                         return Ok(kept);
@@ -67,8 +67,10 @@ impl Acquisition {
     }
 
     /// By the refresh token of the last one, or by both legs.
-    async fn fresh(&self, last: Option<Kept>) -> Result<CachedToken, ExchangeError> {
-        if let Some(last) = last
+    async fn fresh(&self, last: Option<Kept>, lock: Option<&Lock>) -> Result<CachedToken, ExchangeError> {
+        let cache = &self.chain.exchange.cache;
+        if let Some(last) = last.filter(|last| self.chain.can_refresh(last))
+            && cache.spend_refresh_token(lock, &last).await
             && let Some(token) = self.chain.refreshed(&last).await?
         {
             return Ok(token);

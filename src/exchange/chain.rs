@@ -53,15 +53,18 @@ impl Chain {
         Ok((token, now.until(expires_at)))
     }
 
-    /// Another access token for the refresh token that `last` came with (B.5.2). `None`: there is none that may be used,
-    /// or the partner refused it, and the whole chain is to be walked.
+    /// Whether `last` came with a refresh token that may be used. The home IdM is not asked on this way, so it leads on for
+    /// a while only.
+    pub(super) fn can_refresh(&self, last: &CachedToken) -> bool {
+        let left = self.exchange.cache.lifetimes().refreshed(last, self.exchange.clock.now());
+        last.kept_refresh_token().is_some() && !left.is_zero()
+    }
+
+    /// Another access token for the refresh token that `last` came with (B.5.2). `None`: the partner refused it, and the
+    /// whole chain is to be walked.
     pub(super) async fn refreshed(&self, last: &CachedToken) -> Result<Option<CachedToken>, ExchangeError> {
         let now = self.exchange.clock.now();
         let Some(refresh_token) = last.kept_refresh_token() else { return Ok(None) };
-        // The home IdM is not asked on this way, so it leads on for a while only.
-        if self.exchange.cache.lifetimes().refreshed(last, now).is_zero() {
-            return Ok(None);
-        }
         let refresh = self.partner.refresh(refresh_token, &self.client.id, &self.scope, now);
         let outcome = self.observed(Leg::Partner, refresh).await;
         let code = match &outcome {

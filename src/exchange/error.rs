@@ -64,8 +64,8 @@ pub enum ExchangeError {
     /// The partner issues tokens that live for less than a few seconds.
     #[error("the partner's token has only seconds left")]
     ShortLived,
-    /// The user was purged while a token was obtained, and again while another was.
-    #[error("the user was purged while the token was obtained; ask again")]
+    /// Twice the right to keep what was obtained was gone when it came: the user was purged, or the lock in Redis lost.
+    #[error("the user may have been purged while the token was obtained; ask again")]
     Purged,
     /// The one flight that many waited for ended without an outcome: a fault of ours.
     #[error("the exchange was interrupted")]

@@ -24,7 +24,7 @@ pub use request::{ExchangeRequest, RequestedToken};
 use crate::cache::{CacheKey, Kept, Tier, TokenCache};
 use crate::client::{Client, ClientRegistry, Credentials};
 use crate::clock::Clock;
-use crate::home::{SecurityTokens, Subject, SubjectTokens};
+use crate::home::{SecurityTokens, Signature, Subject, SubjectTokens};
 use crate::partner::{Partner, PartnerRegistry, ScopeMask};
 use crate::secret::Token;
 use crate::telemetry::metrics::Metrics;
@@ -207,7 +207,6 @@ impl Exchange {
         attempt: &mut Attempt,
     ) -> Result<Subject<'r>, ExchangeError> {
         let known = self.subject_tokens.recall(request.subject_token);
-        self.metrics.home_token(known.is_some());
         let subject = match known {
             Some(known) => known?,
             None => {
@@ -215,6 +214,11 @@ impl Exchange {
                 deadline.wait(Leg::Home, validation).instrument(attempt.span()).await?
             }
         };
+        match subject.signature {
+            Signature::Remembered => self.metrics.home_token(true),
+            Signature::Verified => self.metrics.home_token(false),
+            Signature::Introspected => {}
+        }
         attempt.user = Some(subject.user);
         attempt.subject_token = Some(subject.digest);
         Ok(subject)

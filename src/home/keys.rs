@@ -34,7 +34,7 @@ pub enum KeyError {
 
 impl HomeKeys {
     /// Checks the signature of `token`; the [version](Self::version) of the key set that it was verified with.
-    pub async fn verify(&self, token: &UnverifiedToken, algorithms: &[Algorithm]) -> Result<u64, KeyError> {
+    pub async fn verify(&self, token: &UnverifiedToken, algorithms: &[Algorithm]) -> Result<u32, KeyError> {
         match self {
             Self::Fixed(set) => set.verify(token, algorithms).map(|_| 0).map_err(KeyError::Token),
             Self::Remote(keys) => keys.verify(token, algorithms).await,
@@ -43,7 +43,7 @@ impl HomeKeys {
 
     /// Which key set is in force: another number after each change of its content, `None` while there is none. To be
     /// asked on every request: it is also what keeps an old set from being used for ever when no signature is verified.
-    pub fn version(&self) -> Option<u64> {
+    pub fn version(&self) -> Option<u32> {
         match self {
             Self::Fixed(_) => Some(0),
             Self::Remote(keys) => {
@@ -74,7 +74,7 @@ struct Fetched {
     set: KeySet,
     at: Duration,
     /// Counts the changes of its content.
-    version: u64,
+    version: u32,
     content: [u8; 32],
 }
 
@@ -95,7 +95,7 @@ impl RemoteKeys {
         self: &Arc<Self>,
         token: &UnverifiedToken,
         algorithms: &[Algorithm],
-    ) -> Result<u64, KeyError> {
+    ) -> Result<u32, KeyError> {
         let known = self.current.load_full();
         if let Some(known) = &known {
             match known.set.verify(token, algorithms).map(|_| known.version) {
@@ -155,10 +155,9 @@ impl RemoteKeys {
         let set = KeySet::parse(&body).map_err(|error| IdmError::Nonsense(error.to_string()))?;
         tracing::info!(keys = set.len(), skipped = set.skipped(), "fetched the home IdM's key set");
         let content = sha256(&body);
-        let version =
-            self.current.load().as_ref().map_or(0, |before| {
-                if before.content == content { before.version } else { before.version + 1 }
-            });
+        let version = self.current.load().as_ref().map_or(0, |before| {
+            if before.content == content { before.version } else { before.version.wrapping_add(1) }
+        });
         self.current.store(Some(Arc::new(Fetched { set, at: now, version, content })));
         Ok(())
     }

@@ -9,4 +9,6 @@ pub mod subject_token;
 pub use introspection::{IntrospectionMode, Introspector};
 pub use keys::{HomeKeys, RemoteKeys};
 pub use security_token::{SecurityTokenError, SecurityTokenRequest, SecurityTokens};
-pub use subject_token::{NamedIn, Subject, SubjectTokenError, SubjectTokenSettings, SubjectTokens, User};
+pub use subject_token::{
+    NamedIn, Signature, Subject, SubjectTokenError, SubjectTokenSettings, SubjectTokens, User,
+};

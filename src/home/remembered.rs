@@ -23,9 +23,9 @@ pub(super) struct Verified {
     pub(super) identity: [u8; 16],
     /// Digest of the client that the token was issued to.
     pub(super) issued_to: Option<[u8; 16]>,
-    pub(super) times: Times,
     /// Version of the key set.
-    pub(super) keys: u64,
+    pub(super) keys: u32,
+    pub(super) times: Times,
 }
 
 /// The dates of a token, leeway included.
@@ -33,20 +33,18 @@ pub(super) struct Verified {
 pub(super) struct Times {
     /// From when on: the later of `nbf` and `iat`; in the past where there is neither.
     pub(super) not_before: Timestamp,
-    /// Until when: `exp`; `None` where an introspection response left it out.
-    pub(super) not_after: Option<Timestamp>,
+    /// Until when: `exp`; the last representable moment where an introspection response left it out.
+    pub(super) not_after: Timestamp,
 }
 
 impl Times {
     /// Whether the token counts now.
     pub(super) fn check(&self, now: Timestamp, longest: Duration) -> Result<(), SubjectTokenError> {
-        if let Some(not_after) = self.not_after {
-            if now >= not_after {
-                return Err(SubjectTokenError::Expired);
-            }
-            if not_after > now.plus(longest) {
-                return Err(SubjectTokenError::Lifetime);
-            }
+        if now >= self.not_after {
+            return Err(SubjectTokenError::Expired);
+        }
+        if self.not_after > now.plus(longest) && self.not_after != Timestamp::LAST {
+            return Err(SubjectTokenError::Lifetime);
         }
         if now < self.not_before { Err(SubjectTokenError::NotYetValid) } else { Ok(()) }
     }
@@ -62,7 +60,7 @@ impl RememberedTokens {
     }
 
     /// What is known of a token that was verified with the key set of this version.
-    pub(super) fn recall(&self, token: &TokenDigest, keys: u64) -> Option<Verified> {
+    pub(super) fn recall(&self, token: &TokenDigest, keys: u32) -> Option<Verified> {
         self.0.get(token).filter(|verified| verified.keys == keys)
     }
 

@@ -76,8 +76,21 @@ pub struct Subject<'t> {
     pub token: TokenRef<'t>,
     /// Its digest.
     pub digest: TokenDigest,
+    /// How its signature was verified.
+    pub signature: Signature,
     /// The home IdM's answer, where the token itself says nothing.
     introspected: Option<Arc<Claims>>,
+}
+
+/// How a token's signature was verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signature {
+    /// For this request.
+    Verified,
+    /// For an earlier one.
+    Remembered,
+    /// It has none: the home IdM was asked.
+    Introspected,
 }
 
 /// A user by name.
@@ -173,7 +186,7 @@ impl SubjectTokens {
         if outcome == Err(SubjectTokenError::Expired) {
             self.remembered.forget(&digest);
         }
-        Some(outcome.map(|()| verified.subject(token, digest, None)))
+        Some(outcome.map(|()| verified.subject(token, digest, Signature::Remembered, None)))
     }
 
     /// Validates one token: signature, then claims. Whoever is let through here gets another user's access.
@@ -185,12 +198,13 @@ impl SubjectTokens {
             (Err(JoseError::Malformed(_)), Some(introspector)) => {
                 let claims = introspector.introspect(token, |claims| self.judge_introspected(claims)).await?;
                 let verified = judge_stated(&claims, &self.settings, self.clock.now())?;
-                return Ok(verified.subject(token, digest, Some(claims)));
+                return Ok(verified.subject(token, digest, Signature::Introspected, Some(claims)));
             }
             (Err(error), _) => return Err(SubjectTokenError::Token(error)),
         };
         let known = self.keys.version().and_then(|keys| self.remembered.recall(&digest, keys));
         let now = self.clock.now();
+        let signature = if known.is_some() { Signature::Remembered } else { Signature::Verified };
         let verified = match known {
             Some(verified) => {
                 verified.times.check(now, self.settings.longest())?;
@@ -209,7 +223,7 @@ impl SubjectTokens {
         {
             introspector.introspect(token, |claims| self.judge_introspected(claims)).await?;
         }
-        Ok(verified.subject(token, digest, None))
+        Ok(verified.subject(token, digest, signature, None))
     }
 
     /// The name and the claims of a validated subject, for who has to tell them to somebody.
@@ -246,7 +260,7 @@ impl SubjectTokens {
         self.introspector.as_ref().map(Introspector::mode)
     }
 
-    async fn verify(&self, token: &UnverifiedToken) -> Result<u64, SubjectTokenError> {
+    async fn verify(&self, token: &UnverifiedToken) -> Result<u32, SubjectTokenError> {
         self.keys.verify(token, &self.settings.algorithms).await.map_err(|error| match error {
             KeyError::Token(error) => SubjectTokenError::Token(error),
             KeyError::Unavailable(error) => SubjectTokenError::Home(error),
@@ -268,10 +282,11 @@ impl Verified {
         self,
         token: TokenRef<'_>,
         digest: TokenDigest,
+        signature: Signature,
         introspected: Option<Arc<Claims>>,
     ) -> Subject<'_> {
         let Self { user, identity, issued_to, .. } = self;
-        Subject { user, identity, issued_to, token, digest, introspected }
+        Subject { user, identity, issued_to, token, digest, signature, introspected }
     }
 }
 
@@ -369,7 +384,7 @@ fn check_broker_named(claims: &Claims, settings: &SubjectTokenSettings) -> Resul
 }
 
 fn times(claims: &Claims, leeway: Duration) -> Result<Times, ClaimError> {
-    let not_after = claims.numeric_date("exp")?.map(|exp| exp.plus(leeway));
+    let not_after = claims.numeric_date("exp")?.map_or(Timestamp::LAST, |exp| exp.plus(leeway));
     let from = [claims.numeric_date("nbf")?, claims.numeric_date("iat")?];
     let not_before =
         from.into_iter().flatten().max().unwrap_or(Timestamp::from_unix_seconds(0)).minus(leeway);

@@ -229,7 +229,7 @@ impl Metrics {
     }
 
     /// Whether the other replicas are heard.
-    pub fn listens(&self, listens: bool) {
+    pub fn listening(&self, listens: bool) {
         self.0.listening.set(i64::from(listens));
     }
 

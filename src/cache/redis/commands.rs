@@ -31,15 +31,27 @@ redis.call('HSET', KEYS[1], ARGV[2], ARGV[3] .. '-' .. string.format('%.0f', now
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[4]) then redis.call('PEXPIRE', KEYS[1], ARGV[4]) end
 return {entry, 0}";
 
-/// Keeps an entry for as long as stated, if the lock is still ours, and gives the lock back.
+/// Keeps an entry for as long as stated, if the lock is still ours, and gives the lock back. A user with too many entries
+/// begins anew; the locks of others, whose fields are a byte longer, stay.
 const KEEP: &str = "
 local lock = redis.call('HGET', KEYS[1], ARGV[2])
 if not lock or string.sub(lock, 1, 22) ~= ARGV[3] then return 0 end
-if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[6]) then redis.call('DEL', KEYS[1]) end
 redis.call('HDEL', KEYS[1], ARGV[2])
+if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[6]) then
+  for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+    if #field == 16 then redis.call('HDEL', KEYS[1], field) end
+  end
+end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[4])
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[5]) then redis.call('PEXPIRE', KEYS[1], ARGV[5]) end
 if string.sub(lock, 23, 23) == 'w' then redis.call('PUBLISH', ARGV[7], 'd' .. ARGV[1]) end
+return 1";
+
+/// Replaces the entry, if the lock is still ours.
+const REPLACE: &str = "
+local lock = redis.call('HGET', KEYS[1], ARGV[2])
+if not lock or string.sub(lock, 1, 22) ~= ARGV[3] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[4])
 return 1";
 
 /// Gives the lock back if it is still ours.
@@ -91,6 +103,12 @@ impl Place {
         let mut command = script(KEEP, &self.key);
         command.arg(&self.entry).arg(&self.lock).arg(token).arg(sealed).arg(millis);
         command.arg(MAX_ENTRIES_OF_A_USER).arg(CHANNEL);
+        command
+    }
+
+    pub(super) fn replace(&self, token: &str, sealed: &[u8]) -> Cmd {
+        let mut command = script(REPLACE, &self.key);
+        command.arg(&self.entry).arg(&self.lock).arg(token).arg(sealed);
         command
     }
 

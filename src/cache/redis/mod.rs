@@ -29,7 +29,6 @@ pub(super) use commands::{CHANNEL, Message};
 use commands::{GENERATIONS, Place};
 pub use link::{Connector, Link};
 pub use settings::{Deployment, RedisError, RedisSettings};
-pub(super) use unsent::Purges;
 use unsent::Unsent;
 
 /// After a fault Redis is left alone this long, and then asked by one request at a time until it answers: a dead server
@@ -144,11 +143,12 @@ impl RedisTier {
             return None;
         }
         let sealed: Option<Vec<u8>> = self.run(&self.place(key).get()).await?;
-        self.open(key, sealed?)
+        self.open_or_alarm(key, sealed?)
     }
 
-    /// `None`: there is nobody to agree with.
-    pub(super) async fn claim(&self, key: &CacheKey) -> Option<Claimed> {
+    /// `None`: there is nobody to agree with. `unseen`: nobody has looked at the entry before, so that one which does not
+    /// open is told of here.
+    pub(super) async fn claim(&self, key: &CacheKey, unseen: bool) -> Option<Claimed> {
         if self.unsent.concerns(&key.user) {
             return None;
         }
@@ -156,8 +156,9 @@ impl RedisTier {
         let (sealed, held_millis): (Option<Vec<u8>>, u64) =
             self.run(&self.place(key).claim(&token, millis(LOCK_LIFE))).await?;
         Some(Claimed {
-            // What does not open was told when it was looked for.
-            entry: sealed.and_then(|sealed| self.opened(key, sealed)),
+            entry: sealed.and_then(|sealed| {
+                if unseen { self.open_or_alarm(key, sealed) } else { self.open(key, sealed) }
+            }),
             lock: match held_millis {
                 0 => Ok(Lock { key: *key, token }),
                 held => Err(Duration::from_millis(held)),
@@ -170,6 +171,13 @@ impl RedisTier {
         let sealed = self.keys.seal(&lock.key, &token.to_bytes())?;
         let command = self.place(&lock.key).keep(&lock.token, &sealed, millis(lifetime));
         self.run::<u8>(&command).await.map(|kept| kept == 1)
+    }
+
+    /// Replaces the entry while the lock is held; false: it was not replaced.
+    pub(super) async fn replace(&self, lock: &Lock, token: &CachedToken) -> bool {
+        let Some(sealed) = self.keys.seal(&lock.key, &token.to_bytes()) else { return false };
+        let command = self.place(&lock.key).replace(&lock.token, &sealed);
+        self.run::<u8>(&command).await == Some(1)
     }
 
     pub(super) async fn release(&self, lock: &Lock) {
@@ -203,18 +211,28 @@ impl RedisTier {
         }
     }
 
-    /// Writes the fields that were changed here, and the others where Redis has lost them: a generation that goes back to
+    /// Writes the fields that were changed here, and those that are not `known` to Redis: a generation that goes back to
     /// none would bring what was purged within reach again.
-    pub(super) fn state_generations(table: &Table, changed: &HashSet<String>) -> Vec<Cmd> {
-        let clients = table.clients.iter().map(|(id, generation)| (format!("client:{id}"), generation));
-        let partners = table.partners.iter().map(|(id, generation)| (format!("partner:{id}"), generation));
-        let all = clients.chain(partners).chain([("all".to_owned(), &table.all)]);
-        all.map(|(field, generation)| {
-            let mut command = redis::cmd(if changed.contains(&field) { "HSET" } else { "HSETNX" });
-            command.arg(GENERATIONS).arg(field).arg(generation);
-            command
-        })
-        .collect()
+    pub(super) fn state_generations(table: &Table, known: &Table, changed: &HashSet<String>) -> Vec<Cmd> {
+        let fields = |table: &Table| -> Vec<(String, Generation)> {
+            let clients = table.clients.iter().map(|(id, generation)| (format!("client:{id}"), *generation));
+            let partners =
+                table.partners.iter().map(|(id, generation)| (format!("partner:{id}"), *generation));
+            let all = Some(("all".to_owned(), table.all)).filter(|(_, all)| *all != Generation::default());
+            clients.chain(partners).chain(all).collect()
+        };
+        let known: HashSet<String> = fields(known).into_iter().map(|(field, _)| field).collect();
+        let command = |(field, generation): (String, Generation)| {
+            let name = match (changed.contains(&field), known.contains(&field)) {
+                (true, _) => "HSET",
+                (false, false) => "HSETNX",
+                (false, true) => return None,
+            };
+            let mut command = redis::cmd(name);
+            command.arg(GENERATIONS).arg(field).arg(&generation);
+            Some(command)
+        };
+        fields(table).into_iter().filter_map(command).collect()
     }
 
     pub(super) async fn read_generations(link: &mut impl ConnectionLike) -> RedisResult<Table> {
@@ -238,8 +256,8 @@ impl RedisTier {
     }
 
     /// Whether the other replicas are heard.
-    pub(super) fn listens(&self, listens: bool) {
-        self.metrics.listens(listens);
+    pub(super) fn set_listening(&self, listens: bool) {
+        self.metrics.listening(listens);
     }
 
     /// Takes a user's entries away, and tells the others.
@@ -249,8 +267,8 @@ impl RedisTier {
         [unlink, Message::User(*user).publish()]
     }
 
-    fn open(&self, key: &CacheKey, sealed: Vec<u8>) -> Option<CachedToken> {
-        let opened = self.opened(key, sealed);
+    fn open_or_alarm(&self, key: &CacheKey, sealed: Vec<u8>) -> Option<CachedToken> {
+        let opened = self.open(key, sealed);
         if opened.is_none() {
             // Another key, or a hand in the store.
             tracing::warn!(?key, "an entry in Redis does not open with any sealing key, or not in its place");
@@ -259,7 +277,7 @@ impl RedisTier {
         opened
     }
 
-    fn opened(&self, key: &CacheKey, sealed: Vec<u8>) -> Option<CachedToken> {
+    fn open(&self, key: &CacheKey, sealed: Vec<u8>) -> Option<CachedToken> {
         let mut sealed = WipedBytes::from(sealed);
         self.keys.open(key, sealed.as_mut()).and_then(CachedToken::from_bytes)
     }

@@ -50,11 +50,8 @@ impl Unsent {
         self.with(|purges| purges.users.remove(user));
     }
 
-    pub(in super::super) fn told(&self, told: &Purges) {
-        self.with(|purges| {
-            purges.users.retain(|user| !told.users.contains(user));
-            purges.generations.retain(|field| !told.generations.contains(field));
-        });
+    pub(in super::super) fn told_generations(&self, told: &HashSet<String>) {
+        self.with(|purges| purges.generations.retain(|field| !told.contains(field)));
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Purges) -> T) -> T {

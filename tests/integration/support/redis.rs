@@ -5,7 +5,7 @@ use std::process::Command;
 use super::process::Process;
 
 /// The rights that the broker's ACL user needs, as `docs/configuration.md` has them.
-pub(crate) const RIGHTS: &str = "~mcx:* &mcx:* +hget +hgetall +hset +hsetnx +hdel +hlen +del +unlink +type +pttl +pexpire \
+pub(crate) const RIGHTS: &str = "~mcx:* &mcx:* +hget +hgetall +hset +hsetnx +hdel +hlen +hkeys +del +unlink +type +pttl +pexpire \
                                  +time +eval +publish +subscribe";
 
 /// One server for one test.
