@@ -216,3 +216,67 @@ impl fmt::Debug for MemoryTier {
         formatter.debug_struct("MemoryTier").field("users", &self.users.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Token;
+
+    fn token(bytes: usize) -> CachedToken {
+        let at = Timestamp::from_unix_seconds;
+        CachedToken {
+            access_token: Token::from("x".repeat(bytes)),
+            digest: [0; 8],
+            scope: "a".into(),
+            chained_at: at(1000),
+            obtained_at: at(1000),
+            expires_at: at(5000),
+            further: None,
+        }
+    }
+
+    fn key(user: u32, entry: u8) -> CacheKey {
+        let mut digest = [0; 16];
+        digest[..4].copy_from_slice(&user.to_be_bytes());
+        digest[4..8].copy_from_slice(&user.wrapping_mul(0x9e37_79b9).to_be_bytes());
+        CacheKey { user: digest, entry: [entry; 16] }
+    }
+
+    fn tier(bytes: u64) -> (MemoryTier, Timestamp) {
+        let now = Timestamp::from_unix_seconds(1000);
+        let lifetimes = Lifetimes { margin: Duration::ZERO, max_lifetime: Duration::from_secs(9000) };
+        (MemoryTier::new(bytes, None, lifetimes, Clock::manual(now).0), now)
+    }
+
+    #[test]
+    fn it_is_bounded_by_bytes_whatever_the_size_of_tokens() {
+        for bytes in [10, 1000, 20_000] {
+            let (tier, now) = tier(1_000_000);
+            for user in 0..2_000 {
+                assert!(tier.put(&key(user, 1), token(bytes), now, || true).is_some());
+            }
+            let (users, taken) = tier.size();
+            assert!(taken <= 1_000_000, "{taken} bytes of tokens of {bytes}");
+            assert!(users as u64 >= 800_000 / (bytes as u64 + 310).max(500), "{users} users with {bytes}");
+        }
+    }
+
+    #[test]
+    fn a_users_entries_are_many_and_then_begin_anew_and_go_together() {
+        let (tier, now) = tier(10_000_000);
+        for entry in 0..100 {
+            assert!(tier.put(&key(1, entry), token(10), now, || true).is_some());
+        }
+        let there = (0..100).filter(|entry| tier.get(&key(1, *entry), now).is_some()).count();
+        assert!((1..=MAX_ENTRIES_OF_A_USER).contains(&there), "{there}");
+        tier.purge(&key(1, 0).user);
+        assert_eq!((0..100).filter(|entry| tier.get(&key(1, *entry), now).is_some()).count(), 0);
+    }
+
+    #[test]
+    fn what_may_not_be_kept_is_not_there() {
+        let (tier, now) = tier(10_000);
+        assert!(tier.put(&key(1, 1), token(10), now, || false).is_none());
+        assert!(tier.get(&key(1, 1), now).is_none());
+    }
+}

@@ -394,6 +394,19 @@ async fn a_rotated_sealing_key_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hit_is_one_round_trip() {
+    let ground = Ground::new(Tiers::Redis).await;
+    ground.token("alice").await;
+    let answered = r#"mcx_broker_redis_commands_total{outcome="answered"}"#;
+    let before = ground.federation.broker.metric(answered).await;
+    for hits in 1..=3 {
+        ground.token("alice").await;
+        assert_eq!(ground.federation.broker.metric(answered).await, before + hits);
+    }
+    assert!(keys_of(ground.redis())[0].contains('{'), "a hash tag: all of one user's is in one slot");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_redis_dump_tells_neither_token_nor_user() {
     let ground = Ground::new(Tiers::Both).await;
     let token = ground.token("alice").await;

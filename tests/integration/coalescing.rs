@@ -173,6 +173,28 @@ async fn the_lock_of_a_replica_that_died_ends() {
     assert_eq!(left, fields, "its entry, and no lock");
 }
 
+/// A partner that takes its time: the lock is held for as long as the work goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lock_is_extended_while_the_work_goes_on() {
+    let redis = Redis::start();
+    let federation = Setup::new().broker(&cache_toml(&redis, "")).start().await;
+    federation.partner.fault(Endpoint::Token, Fault::Hold);
+    let asked = federation.spawn_exchange(&federation.home_token("alice"), &[]);
+    let mut connection = redis.connection();
+    let mut lock = || -> Option<Vec<u8>> {
+        let keys: Vec<String> = redis::cmd("KEYS").arg("mcx:token:*").query(&mut connection).unwrap();
+        let locks: Vec<Vec<u8>> = redis::cmd("HVALS").arg(keys.first()?).query(&mut connection).unwrap();
+        locks.into_iter().next()
+    };
+    until("it is locked", async || lock().is_some()).await;
+    let first = lock().unwrap();
+    until("it is extended", async || lock().is_some_and(|lock| lock != first)).await;
+    assert_eq!(lock().unwrap()[..22], first[..22], "by its holder");
+    federation.partner.clear(Endpoint::Token);
+    assert_eq!(asked.await.unwrap().status, 200);
+    assert_eq!(calls(&federation), (1, 1));
+}
+
 /// What is not to be kept is still shared by those who wait for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_too_short_to_be_kept_leaves_no_lock() {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::broker::{Answer, Broker};
 use crate::support::federation::{CLIENT, Federation, PARTNER, Setup, merged};
-use crate::support::redis::Redis;
+use crate::support::redis::{RIGHTS, Redis};
 use crate::support::{http, until};
 
 const LISTENING: &str = "mcx_broker_listening";
@@ -224,6 +224,46 @@ async fn a_purge_outlives_a_redis_that_was_flushed() {
     .await;
     // Nothing but memory has a token now: the second, and still the first, under its old key.
     assert_eq!(token_at(&federation, &federation.broker, "alice").await, second);
+}
+
+/// Redis is away while hundreds of users are purged. They are told one by one when it is back, however long that takes, and
+/// the replica listens again.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_purges_that_could_not_be_told_are_told_in_the_end() {
+    let mut redis = Redis::start();
+    let cache = merged(&cache_toml(&redis), "[cache]\nredis_timeout = \"100ms\"");
+    let federation = Setup::new().broker(&cache).start().await;
+    listens(&federation.broker).await;
+    redis.kill();
+    until("it is not heard", async || federation.broker.metric(LISTENING).await == 0).await;
+    for number in 0..500 {
+        assert!(!purged(&federation.broker, json!({"user": format!("user{number}")})).await);
+    }
+    redis.restart();
+    listens(&federation.broker).await;
+    federation.hand.advance(Duration::from_secs(2));
+    until("nothing is left to be told", async || {
+        purged(&federation.broker, json!({"user": "one more"})).await
+    })
+    .await;
+}
+
+/// A user of Redis that may not subscribe: purges of classes are seen all the same, with the next look.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_subscribe_still_sees_which_generations_are_in_force() {
+    let redis = Redis::start();
+    let (federation, _) = replicas(Some(&redis)).await;
+    let rights: Vec<&str> = RIGHTS.split(' ').filter(|right| *right != "&mcx:*").collect();
+    let user = [&["SETUSER", "deaf", "on", ">pass", "resetchannels"][..], &rights].concat();
+    let () = redis::cmd("ACL").arg(&user).query(&mut redis.connection()).unwrap();
+    let url = redis.url().replace("redis://", "redis://deaf@");
+    let deaf = format!("[cache]\nredis = \"{url}\"\nredis_password = \"pass\"\nmemory_max_age = \"0s\"");
+    let deaf = federation.another_broker(&merged(&cache_toml(&redis), &deaf), "");
+    let token = token_at(&federation, &federation.broker, "alice").await;
+    until("it shares", async || token_at(&federation, &deaf, "alice").await == token).await;
+    assert!(purged(&federation.broker, json!({"partner": PARTNER})).await);
+    until("it has seen the purge", async || token_at(&federation, &deaf, "alice").await != token).await;
+    assert_eq!(deaf.metric(LISTENING).await, 0);
 }
 
 /// The news of a purge got lost, and the purge with it: an entry in memory does not get older than it may.

@@ -123,6 +123,13 @@ fn redis_over_a_network_without_tls_is_a_warning_once() {
     assert_eq!(warnings.iter().filter(|warning| warning.key == "cache.redis").count(), 1);
 }
 
+#[test]
+fn redis_without_a_sealing_key_is_a_warning_that_says_what_it_means() {
+    let warnings = Setup::new("[cache]\nredis = \"redis://127.0.0.1\"").load().warnings;
+    let warning = warnings.iter().find(|warning| warning.key == "cache.sealing_key_files").unwrap();
+    assert!(warning.problem.contains("replicas do not share tokens"), "{warning:?}");
+}
+
 /// Each addition to a good partner file with the keys that are complained of.
 #[test]
 fn what_a_partner_file_must_not_say() {

@@ -1,0 +1,49 @@
+//! The audit log, as an operator finds it: one record for each decision, and no token in it.
+
+use serde_json::Value;
+
+use crate::support::federation::{CLIENT, GROUP_MANAGEMENT, PARTNER, Setup};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_decision_is_a_record_and_none_holds_a_token() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("audit.jsonl");
+    let federation =
+        Setup::new().broker(&format!("[audit]\nfile = {:?}", file.display().to_string())).start().await;
+    let alice = federation.home_token("alice");
+    let answers = [
+        federation.exchange_token(&alice, &[]).await,
+        federation.exchange_token(&alice, &[]).await,
+        federation.exchange_token(&alice, &[("scope", "3gpp:mc:video_service")]).await,
+        federation.exchange_token(&alice, &[("client_id", "no\"body")]).await,
+        federation
+            .exchange_token(&alice, &[("requested_token_type", "urn:ietf:params:oauth:token-type:jwt")])
+            .await,
+    ];
+    federation.broker.stop().await;
+    let text = std::fs::read_to_string(&file).unwrap();
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let member = |record: &Value, name: &str| record[name].as_str().unwrap_or_default().to_owned();
+    let seen: Vec<_> = records
+        .iter()
+        .map(|record| ["outcome", "source", "client", "partner", "scope"].map(|name| member(record, name)))
+        .collect();
+    let expected = [
+        ["ok", "partner", CLIENT, PARTNER, GROUP_MANAGEMENT],
+        ["ok", "memory", CLIENT, PARTNER, GROUP_MANAGEMENT],
+        ["denied_scope", "", CLIENT, PARTNER, ""],
+        ["client_unknown", "", "", "", ""],
+        ["ok", "home", CLIENT, PARTNER, ""],
+    ];
+    assert_eq!(seen, expected.map(|row| row.map(str::to_owned)));
+    for (record, answer) in records.iter().zip(&answers) {
+        assert_eq!(member(record, "request_id"), answer.headers["x-request-id"].to_str().unwrap());
+        assert!(member(record, "time").ends_with('Z'), "{record}");
+    }
+    assert_eq!(member(&records[0], "issued_token"), member(&records[1], "issued_token"));
+    assert_eq!(member(&records[0], "user").len(), 32, "a digest");
+    for token in [alice, answers[0].text_of("access_token"), answers[4].text_of("access_token")] {
+        assert!(!text.contains(&token[token.len() - 40..]), "a token in the audit log");
+    }
+    assert!(!text.contains("alice"), "a name in the audit log");
+}
