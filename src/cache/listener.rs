@@ -37,7 +37,10 @@ pub async fn listen(cache: Weak<TokenCache>) {
             Err(error) => Err(error),
         };
         let Some(this) = cache.upgrade() else { return };
-        this.memory.clear();
+        // Once for each session that was lost: while Redis is away, memory is all there is.
+        if listened {
+            this.memory.clear();
+        }
         this.set_listening(false);
         // The text of a Redis error can carry what was sent, so only its kind is logged, and once for each outage.
         if listened || heard_before {
@@ -112,6 +115,15 @@ async fn within<T>(patience: Duration, command: impl Future<Output = RedisResult
     timeout(patience, command).await.unwrap_or_else(late)
 }
 
+/// Whether Redis took a command; one that it refuses ends no session: what else it can do is used.
+fn said(outcome: RedisResult<()>) -> RedisResult<bool> {
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(error) if RedisTier::is_refusal(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 impl TokenCache {
     /// A message of another replica, or of our own. True: the generations are to be read again.
     async fn hear(&self, message: &[u8], link: &mut Link) -> RedisResult<bool> {
@@ -134,63 +146,51 @@ impl TokenCache {
         }
     }
 
-    /// Tells Redis what it missed, and takes the generations that all agree on. One command, when there is nothing to tell.
+    /// Tells Redis what it missed, and takes what is later elsewhere. One command, when there is nothing to tell.
     async fn agree(
         &self,
         redis: &RedisTier,
         link: &mut impl ConnectionLike,
         patience: Duration,
     ) -> RedisResult<()> {
-        let unsent = redis.unsent().all();
-        for user in &unsent.users {
-            for command in redis.purge_user(user) {
-                within(patience, command.query_async::<()>(link)).await?;
+        for (user, number) in redis.unsent().all() {
+            let mut told = true;
+            for command in redis.purge_user(&user) {
+                told &= said(within(patience, command.query_async::<()>(link)).await)?;
             }
-            redis.unsent().told_user(user);
+            if told {
+                redis.unsent().told(&user, number);
+            }
         }
-        let ours = self.generations.table();
-        let mut agreed = within(patience, RedisTier::read_generations(link)).await?;
-        let to_state = RedisTier::state_generations(&ours, &agreed, &unsent.generations);
+        let known = within(patience, RedisTier::read_generations(link)).await?;
+        self.generations.merge(&known);
+        let to_state = RedisTier::state_generations(&self.generations.table(), &known);
         if !to_state.is_empty() {
             for command in to_state {
-                within(patience, command.query_async::<()>(link)).await?;
+                said(within(patience, command.query_async::<()>(link)).await)?;
             }
-            redis.unsent().told_generations(&unsent.generations);
-            agreed = within(patience, RedisTier::read_generations(link)).await?;
-        }
-        // A purge of our own, made while we read: what we read is older.
-        if redis.unsent().all().generations.is_empty() {
-            self.generations.adopt(&agreed);
+            self.generations.merge(&within(patience, RedisTier::read_generations(link)).await?);
         }
         Ok(())
     }
 
-    /// Tells Redis of a purge; what it does not take is kept for later.
+    /// Tells Redis of a purge; what it does not take is told later.
     pub(super) async fn tell(&self, redis: &RedisTier, purge: &Purge) -> bool {
         match purge {
             Purge::User(user) => {
-                // From here on Redis is not asked for this user, until it was told.
-                if !redis.unsent().add_user(*user) {
+                let Some(number) = redis.unsent().add(*user) else {
                     return Box::pin(self.purge(&Purge::All)).await;
-                }
+                };
                 let told = redis.tell(&redis.purge_user(user)).await;
                 if told {
-                    redis.unsent().told_user(user);
+                    redis.unsent().told(user, number);
                 }
                 told
             }
             Purge::Client(_) | Purge::Partner(_) | Purge::All => {
-                let field = RedisTier::generation_field(purge);
-                redis.unsent().add_generation(field.clone());
-                let fields = [field].into();
-                let mut commands =
-                    RedisTier::state_generations(&self.generations.table(), &Table::default(), &fields);
+                let mut commands = RedisTier::state_generations(&self.generations.table(), &Table::default());
                 commands.push(Message::Generations.publish());
-                let told = redis.tell(&commands).await;
-                if told {
-                    redis.unsent().told_generations(&fields);
-                }
-                told
+                redis.tell(&commands).await
             }
         }
     }

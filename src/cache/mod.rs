@@ -103,7 +103,7 @@ impl TokenCache {
             settled: AtomicBool::new(redis.is_none()),
             settling: Notify::new(),
             redis,
-            generations: Generations::new(),
+            generations: Generations::default(),
             marks: Marks::default(),
             signals: Signals::default(),
             clock,
@@ -269,6 +269,10 @@ impl TokenCache {
     /// Takes entries away: here at once, in Redis and on the other replicas as soon as they hear of it. What is on its
     /// way to the cache does not get there any more. False: Redis could not be told; it will be, as soon as it listens.
     pub async fn purge(&self, purge: &Purge) -> bool {
+        if let (Some(redis), Purge::User(user)) = (&self.redis, purge) {
+            // First of all: what Redis still has must not be fetched between now and when it was told.
+            redis.unsent().add(*user);
+        }
         self.take_away(purge);
         match &self.redis {
             None => true,
@@ -283,9 +287,9 @@ impl TokenCache {
                 self.marks.mark(*user);
                 self.memory.purge(user);
             }
-            Purge::Client(_) | Purge::Partner(_) => self.generations.renew(purge),
+            Purge::Client(_) | Purge::Partner(_) => self.generations.renew(purge, self.clock.now()),
             Purge::All => {
-                self.generations.renew(purge);
+                self.generations.renew(purge, self.clock.now());
                 self.memory.clear();
             }
         }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use crate::clock::Timestamp;
 use crate::random;
 use crate::secret::ByDigest;
 
@@ -70,28 +71,49 @@ impl Marks {
     }
 }
 
-/// A part of every cache key that is replaced to put whole classes of entries out of reach at once: random, so that
-/// what was lost with Redis does not come back under a number that was used before.
+/// A part of every cache key that is replaced to put whole classes of entries out of reach at once: a time, so that of two
+/// the later one counts wherever they meet, and random bytes, so that none comes twice. A Redis that comes back with older
+/// data does not bring back what was purged.
 pub(super) type Generation = [u8; 16];
 
 /// The generations in force.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Table {
+    /// None before the replicas have agreed on one, or without Redis.
     pub(super) all: Generation,
     /// Only those that were ever purged on their own.
     pub(super) clients: HashMap<String, Generation>,
     pub(super) partners: HashMap<String, Generation>,
 }
 
+impl Table {
+    /// The later of each.
+    fn merge(&mut self, other: &Self) {
+        let merge = |ours: &mut HashMap<String, Generation>, theirs: &HashMap<String, Generation>| {
+            for (id, generation) in theirs {
+                let known = ours.entry(id.clone()).or_default();
+                *known = (*known).max(*generation);
+            }
+        };
+        self.all = self.all.max(other.all);
+        merge(&mut self.clients, &other.clients);
+        merge(&mut self.partners, &other.partners);
+    }
+
+    /// Each with the name of its field in Redis.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (String, Generation)> {
+        let clients = self.clients.iter().map(|(id, generation)| (format!("client:{id}"), *generation));
+        let partners = self.partners.iter().map(|(id, generation)| (format!("partner:{id}"), *generation));
+        let all = Some(("all".to_owned(), self.all)).filter(|(_, all)| *all != Generation::default());
+        clients.chain(partners).chain(all)
+    }
+}
+
 /// The generations of this process; with Redis, those of all replicas.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Generations(ArcSwap<Table>);
 
 impl Generations {
-    pub(super) fn new() -> Self {
-        Self(ArcSwap::from_pointee(Table { all: random::bytes(), ..Table::default() }))
-    }
-
     /// What goes into the keys of one client's tokens for one partner.
     pub(super) fn of(&self, client: &str, partner: &str) -> [Generation; 3] {
         let table = self.0.load();
@@ -109,21 +131,35 @@ impl Generations {
         Table::clone(&self.0.load())
     }
 
-    /// Another generation for what is purged.
-    pub(super) fn renew(&self, purge: &Purge) {
-        let fresh = random::bytes();
+    /// Another generation for what is purged, later than the one before whatever the clock says.
+    pub(super) fn renew(&self, purge: &Purge, now: Timestamp) {
+        let random: [u8; 8] = random::bytes();
+        let fresh = |before: Generation| {
+            let before = before.first_chunk().map_or(0, |time| u64::from_be_bytes(*time));
+            let now = u64::try_from(now.unix_millis()).unwrap_or(0);
+            let mut generation = Generation::default();
+            generation[..8].copy_from_slice(&now.max(before.saturating_add(1)).to_be_bytes());
+            generation[8..].copy_from_slice(&random);
+            generation
+        };
+        let renew = |names: &mut HashMap<String, Generation>, id: &String| {
+            let known = names.entry(id.clone()).or_default();
+            *known = fresh(*known);
+        };
         self.change(|table| match purge {
             Purge::User(_) => {}
-            Purge::Client(id) => drop(table.clients.insert(id.clone(), fresh)),
-            Purge::Partner(id) => drop(table.partners.insert(id.clone(), fresh)),
-            Purge::All => table.all = fresh,
+            Purge::Client(id) => renew(&mut table.clients, id),
+            Purge::Partner(id) => renew(&mut table.partners, id),
+            Purge::All => table.all = fresh(table.all),
         });
     }
 
-    /// Takes what the replicas have agreed on.
-    pub(super) fn adopt(&self, agreed: &Table) {
-        if **self.0.load() != *agreed {
-            self.change(|table| table.clone_from(agreed));
+    /// Takes what is later elsewhere.
+    pub(super) fn merge(&self, others: &Table) {
+        let mut merged = self.table();
+        merged.merge(others);
+        if **self.0.load() != merged {
+            self.change(|table| table.merge(others));
         }
     }
 
@@ -167,17 +203,38 @@ mod tests {
 
     #[test]
     fn a_purge_changes_the_keys_that_it_is_about() {
-        let generations = Generations::new();
+        let generations = Generations::default();
+        let renew = |purge: &Purge| generations.renew(purge, Timestamp::from_unix_seconds(1));
         let of = |client, partner| generations.of(client, partner);
         let first = [of("a", "p"), of("b", "p"), of("a", "q")];
-        generations.renew(&Purge::Client("a".to_owned()));
+        renew(&Purge::Client("a".to_owned()));
         let second = [of("a", "p"), of("b", "p"), of("a", "q")];
         assert!(first[0] != second[0] && first[1] == second[1] && first[2] != second[2]);
-        generations.renew(&Purge::Partner("p".to_owned()));
+        renew(&Purge::Partner("p".to_owned()));
         let third = [of("a", "p"), of("b", "p"), of("a", "q")];
         assert!(second[0] != third[0] && second[1] != third[1] && second[2] == third[2]);
-        generations.renew(&Purge::All);
+        renew(&Purge::All);
         let fourth = [of("a", "p"), of("b", "p"), of("a", "q")];
         assert!((0..3).all(|at| third[at] != fourth[at]));
+    }
+
+    #[test]
+    fn the_later_of_two_generations_counts_in_whatever_order_they_are_met() {
+        let at = |second| Timestamp::from_unix_seconds(second);
+        let (one, other) = (Generations::default(), Generations::default());
+        let partner = Purge::Partner("p".to_owned());
+        one.renew(&partner, at(100));
+        let old = one.table();
+        // The clock was set back: later all the same.
+        one.renew(&partner, at(50));
+        let new = one.table();
+        one.merge(&old);
+        assert_eq!(one.table(), new, "an older Redis changes nothing");
+        other.merge(&new);
+        other.merge(&old);
+        assert_eq!(other.table(), new);
+        other.renew(&Purge::All, at(1));
+        one.merge(&other.table());
+        assert_eq!(one.of("c", "p"), other.of("c", "p"));
     }
 }

@@ -123,6 +123,8 @@ impl Partner {
         let client_id = Some(client_id).filter(|_| self.forward_client_id);
         let response = match self.idm.request_token(parameters, client_id).await {
             Ok(response) => response,
+            // A server error may be about this token alone, and the other grant work.
+            Err(IdmError::Unavailable { status, .. }) if !matches!(status, 429 | 503) => return Ok(None),
             Err(error) if error.is_outage() => return Err(GrantError::Idm(error)),
             Err(_) => return Ok(None),
         };

@@ -184,6 +184,7 @@ async fn a_refused_refresh_means_to_begin_again_with_the_home_token() {
     for (fault, expected) in [
         (Fault::Error { status: 400, error: "invalid_grant".to_owned(), description: String::new() }, 200),
         (Fault::Html, 200),
+        (Fault::Status { status: 500, body: String::new() }, 200),
         (Fault::Status { status: 503, body: String::new() }, 503),
     ] {
         let federation = Setup::new().partner_behaves(REFRESHING).start().await;

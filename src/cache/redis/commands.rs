@@ -10,7 +10,8 @@ pub(in super::super) const CHANNEL: &str = "mcx:invalidate";
 /// The generations that all replicas agree on.
 pub(super) const GENERATIONS: &str = "mcx:generations";
 
-/// Takes the lock of an entry unless somebody has it, and leaves a note to be told if so.
+/// Takes the lock of an entry unless somebody has it, and leaves a note to be told if so. One that would last longer than
+/// any lock is none: a clock was set, or a hand was in the store.
 /// A value of another type, which somebody has put in this place, is taken away.
 /// Answers the entry as it is, and for how many milliseconds somebody else may hold the lock; 0: it is ours.
 const CLAIM: &str = "
@@ -21,8 +22,8 @@ if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
 local entry = redis.call('HGET', KEYS[1], ARGV[1])
 local lock = redis.call('HGET', KEYS[1], ARGV[2])
 if lock then
-  local left = tonumber(string.sub(lock, 24)) - now
-  if left > 0 then
+  local left = (tonumber(string.sub(lock, 24)) or 0) - now
+  if left > 0 and left <= tonumber(ARGV[4]) then
     redis.call('HSET', KEYS[1], ARGV[2], string.sub(lock, 1, 22) .. 'w' .. string.sub(lock, 24))
     return {entry, left}
   end

@@ -6,7 +6,7 @@ mod sentinel;
 pub mod settings;
 mod unsent;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +18,7 @@ use redis::aio::ConnectionLike;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult};
 use thread_local::ThreadLocal;
 
-use super::purge::{Generation, Purge, Table};
+use super::purge::{Generation, Table};
 use super::sealing::SealingKeys;
 use super::{CacheKey, CachedToken};
 use crate::clock::Clock;
@@ -40,7 +40,7 @@ pub(super) const LOCK_LIFE: Duration = Duration::from_secs(3);
 
 /// Answers of a server that is well and refuses one command: full, a replica, unable to save, a value of another type.
 /// What it can still do is used.
-const REFUSALS: [&str; 6] = ["OOM", "READONLY", "MISCONF", "NOREPLICAS", "WRONGTYPE", "NOPERM"];
+const REFUSALS: [&str; 7] = ["OOM", "READONLY", "MISCONF", "NOREPLICAS", "WRONGTYPE", "NOPERM", "ERR"];
 
 /// The Redis tier.
 pub struct RedisTier {
@@ -202,37 +202,27 @@ impl RedisTier {
         true
     }
 
-    /// The field of the hash of generations that a purge is about.
-    pub(super) fn generation_field(purge: &Purge) -> String {
-        match purge {
-            Purge::Client(id) => format!("client:{id}"),
-            Purge::Partner(id) => format!("partner:{id}"),
-            Purge::User(_) | Purge::All => "all".to_owned(),
+    /// Writes the generations that are later than those `known` to Redis, and one for everything where it has none.
+    pub(super) fn state_generations(table: &Table, known: &Table) -> Vec<Cmd> {
+        let write = |command: &str, field: &str, generation: &Generation| {
+            let mut command = redis::cmd(command);
+            command.arg(GENERATIONS).arg(field).arg(generation);
+            command
+        };
+        let there: HashMap<String, Generation> = known.fields().collect();
+        let later = |(field, generation): &(String, Generation)| {
+            there.get(field).is_none_or(|there| there < generation)
+        };
+        let later = table.fields().filter(later);
+        let mut commands: Vec<Cmd> =
+            later.map(|(field, generation)| write("HSET", &field, &generation)).collect();
+        if table.all.max(known.all) == Generation::default() {
+            // Without a time: whatever is purged later is later.
+            let mut first = Generation::default();
+            first[8..].copy_from_slice(&random::bytes::<8>());
+            commands.push(write("HSETNX", "all", &first));
         }
-    }
-
-    /// Writes the fields that were changed here, and those that are not `known` to Redis: a generation that goes back to
-    /// none would bring what was purged within reach again.
-    pub(super) fn state_generations(table: &Table, known: &Table, changed: &HashSet<String>) -> Vec<Cmd> {
-        let fields = |table: &Table| -> Vec<(String, Generation)> {
-            let clients = table.clients.iter().map(|(id, generation)| (format!("client:{id}"), *generation));
-            let partners =
-                table.partners.iter().map(|(id, generation)| (format!("partner:{id}"), *generation));
-            let all = Some(("all".to_owned(), table.all)).filter(|(_, all)| *all != Generation::default());
-            clients.chain(partners).chain(all).collect()
-        };
-        let known: HashSet<String> = fields(known).into_iter().map(|(field, _)| field).collect();
-        let command = |(field, generation): (String, Generation)| {
-            let name = match (changed.contains(&field), known.contains(&field)) {
-                (true, _) => "HSET",
-                (false, false) => "HSETNX",
-                (false, true) => return None,
-            };
-            let mut command = redis::cmd(name);
-            command.arg(GENERATIONS).arg(field).arg(&generation);
-            Some(command)
-        };
-        fields(table).into_iter().filter_map(command).collect()
+        commands
     }
 
     pub(super) async fn read_generations(link: &mut impl ConnectionLike) -> RedisResult<Table> {
@@ -253,6 +243,11 @@ impl RedisTier {
     /// Whether only this process can open its entries, so that they have names of their own.
     pub(super) fn has_own_names(&self) -> bool {
         self.own_keys
+    }
+
+    /// Whether an error is about one command, so that the connection is good for others.
+    pub(super) fn is_refusal(error: &redis::RedisError) -> bool {
+        error.code().is_some_and(|code| REFUSALS.contains(&code))
     }
 
     /// Whether the other replicas are heard.
