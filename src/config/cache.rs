@@ -30,7 +30,8 @@ pub struct Cache {
     pub max_lifetime: Duration,
     /// How long a definite refusal is repeated without asking again; zero: not at all.
     pub remember_refusals: Duration,
-    /// Renewals ahead of a token's end that run at a time, for each partner; zero: none.
+    /// Renewals ahead of a token's end that run at a time, for each partner, and up to sixteen times as many when it is urgent;
+    /// zero: none.
     pub renewals_per_partner: usize,
     /// The first seals, all open. Empty with Redis: this process makes one of its own.
     pub sealing_keys: Vec<SealingKey>,

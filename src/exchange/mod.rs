@@ -72,7 +72,8 @@ pub struct ExchangeSettings {
     pub timeout: Duration,
     /// How long a definite refusal is repeated without asking again.
     pub remember_refusals: Duration,
-    /// Renewals ahead of a token's end that run at a time, for each partner; zero: none.
+    /// Renewals ahead of a token's end that run at a time, for each partner, and up to sixteen times as many when it is urgent;
+    /// zero: none.
     pub renewals: usize,
 }
 
