@@ -50,8 +50,6 @@ pub struct CachedToken {
     pub digest: [u8; 8],
     /// Its granted scopes.
     pub scope: Arc<str>,
-    /// When the home IdM vouched for the user last: both legs. A refresh (B.5) leaves it as it is.
-    pub chained_at: Timestamp,
     /// When it was asked for.
     pub obtained_at: Timestamp,
     /// When it ends.
@@ -61,8 +59,10 @@ pub struct CachedToken {
 }
 
 /// What else a partner answered.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct FurtherTokens {
+    /// When the home IdM vouched for the user last: both legs. A refresh (B.5) leaves it as it is.
+    pub chained_at: Timestamp,
     /// The refresh token that stays in the broker (B.5): never handed out.
     pub kept_refresh_token: Option<Token>,
     /// Only where the partner file forwards it; the broker does not use it then.
@@ -100,7 +100,7 @@ impl Lifetimes {
 
     /// How long it may still be refreshed.
     pub fn refreshed(&self, token: &CachedToken, now: Timestamp) -> Duration {
-        now.until(token.chained_at.plus(self.max_lifetime))
+        now.until(token.chained_at().plus(self.max_lifetime))
     }
 }
 
@@ -108,6 +108,11 @@ impl CachedToken {
     /// The refresh token that stays in the broker.
     pub fn kept_refresh_token(&self) -> Option<&Token> {
         self.further.as_ref().and_then(|further| further.kept_refresh_token.as_ref())
+    }
+
+    /// When the home IdM vouched for the user last.
+    pub fn chained_at(&self) -> Timestamp {
+        self.further.as_ref().map_or(self.obtained_at, |further| further.chained_at)
     }
 
     /// Bytes of its texts.
@@ -131,7 +136,7 @@ impl CachedToken {
     /// The plain form that is sealed: three times in milliseconds, then the digest, then each text after its length.
     pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(32 + 5 * 4 + self.text_bytes()));
-        for time in [self.chained_at, self.obtained_at, self.expires_at] {
+        for time in [self.chained_at(), self.obtained_at, self.expires_at] {
             bytes.extend_from_slice(&time.unix_millis().to_be_bytes());
         }
         bytes.extend_from_slice(&self.digest);
@@ -152,6 +157,7 @@ impl CachedToken {
             [text(rest)?, text(rest)?, text(rest)?, text(rest)?, text(rest)?];
         let token = |text: &str| (!text.is_empty()).then(|| Token::from(text));
         let further = FurtherTokens {
+            chained_at,
             kept_refresh_token: token(kept),
             refresh_token: token(refresh),
             id_token: token(id),
@@ -161,7 +167,6 @@ impl CachedToken {
             access_token: Token::from(access),
             digest,
             scope: scope.into(),
-            chained_at,
             obtained_at,
             expires_at,
             further: any.then(|| Box::new(further)),
@@ -194,12 +199,16 @@ mod tests {
 
     fn token(access: &str, kept: Option<&str>) -> CachedToken {
         let at = Timestamp::from_unix_seconds;
-        let further = FurtherTokens { kept_refresh_token: kept.map(Token::from), ..FurtherTokens::default() };
+        let further = FurtherTokens {
+            chained_at: at(1000),
+            kept_refresh_token: kept.map(Token::from),
+            refresh_token: None,
+            id_token: None,
+        };
         CachedToken {
             access_token: Token::from(access),
             digest: [7; 8],
             scope: "a b".into(),
-            chained_at: at(1000),
             obtained_at: at(2000),
             expires_at: at(3000),
             further: kept.map(|_| Box::new(further)),
@@ -241,6 +250,7 @@ mod tests {
             let mut token = token(&access, None);
             token.expires_at = Timestamp::from_unix_millis(millis);
             token.further = Some(Box::new(FurtherTokens {
+                chained_at: Timestamp::from_unix_seconds(7),
                 kept_refresh_token: some(&refresh),
                 refresh_token: None,
                 id_token: some(&id),
@@ -248,9 +258,11 @@ mod tests {
             let read = CachedToken::from_bytes(&token.to_bytes()).unwrap();
             prop_assert_eq!(read.texts(), token.texts());
             prop_assert_eq!(read.digest, token.digest);
+            let any = !(id.is_empty() && refresh.is_empty());
+            prop_assert_eq!(read.chained_at(), if any { token.chained_at() } else { token.obtained_at });
             prop_assert_eq!(
-                [read.chained_at, read.obtained_at, read.expires_at],
-                [token.chained_at, token.obtained_at, token.expires_at]
+                [read.obtained_at, read.expires_at],
+                [token.obtained_at, token.expires_at]
             );
         }
 

@@ -228,7 +228,6 @@ mod tests {
             access_token: Token::from("x".repeat(bytes)),
             digest: [0; 8],
             scope: "a".into(),
-            chained_at: at(1000),
             obtained_at: at(1000),
             expires_at: at(5000),
             further: None,

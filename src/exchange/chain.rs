@@ -73,7 +73,7 @@ impl Chain {
             Err(error) => error.code(),
         };
         self.exchange.metrics.refresh(&self.partner.id, code);
-        Ok(outcome?.map(|token| cached(token, last.chained_at, now)))
+        Ok(outcome?.map(|token| cached(token, last.chained_at(), now)))
     }
 
     /// Waits for one leg, no longer than the deadline, and measures it.
@@ -94,6 +94,7 @@ impl Chain {
 
 fn cached(token: PartnerToken, chained_at: Timestamp, obtained_at: Timestamp) -> CachedToken {
     let further = FurtherTokens {
+        chained_at,
         kept_refresh_token: token.kept_refresh_token,
         refresh_token: token.refresh_token,
         id_token: token.id_token,
@@ -103,7 +104,6 @@ fn cached(token: PartnerToken, chained_at: Timestamp, obtained_at: Timestamp) ->
         digest: token.access_token.digest().prefix(),
         access_token: token.access_token,
         scope: token.scope.to_string().into(),
-        chained_at,
         obtained_at,
         expires_at: token.expires_at,
         further: any.iter().any(|token| token.is_some()).then(|| Box::new(further)),

@@ -122,7 +122,6 @@ mod tests {
             access_token: Token::from("t"),
             digest: [0; 8],
             scope: "".into(),
-            chained_at: at(0),
             obtained_at: at(0),
             expires_at: at(life),
             further: None,

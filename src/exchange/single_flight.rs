@@ -111,7 +111,6 @@ mod tests {
             access_token: Token::from("t"),
             digest: [0; 8],
             scope: "".into(),
-            chained_at: now,
             obtained_at: now,
             expires_at: now,
             further: None,

@@ -272,7 +272,6 @@ impl Shift {
             access_token: Token::from("t"),
             digest: [0; 8],
             scope: "".into(),
-            chained_at: at,
             obtained_at: at,
             expires_at: at.plus(LIFE),
             further: None,
