@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::api::{self, AdminApi, PublicApi, Readiness};
 use crate::secret::Secret;
+use crate::telemetry::audit::AuditLog;
 
 /// Connections per listener that are served at once; more wait in the kernel.
 const MAX_CONNECTIONS: usize = 25_000;
@@ -80,6 +81,7 @@ pub struct Running {
     /// The bound admin address.
     pub admin: SocketAddr,
     readiness: Readiness,
+    audit: AuditLog,
     handles: [ServerHandle; 2],
     tasks: [JoinHandle<std::io::Result<()>>; 2],
 }
@@ -87,13 +89,14 @@ pub struct Running {
 /// Binds both listeners and starts serving.
 pub fn start(settings: &ServerSettings, public: PublicApi, admin: AdminApi) -> Result<Running, ServerError> {
     let readiness = admin.readiness.clone();
+    let audit = public.audit.clone();
     let (public_address, public_server) = listen_public(settings, Data::new(public))?;
     let (admin_address, admin_server) = listen_admin(settings, Data::new(admin))?;
     let handles = [public_server.handle(), admin_server.handle()];
     let tasks = [tokio::spawn(public_server), tokio::spawn(admin_server)];
     readiness.set(true);
     tracing::info!(public = %public_address, admin = %admin_address, tls = settings.tls.is_some(), "listening");
-    Ok(Running { public: public_address, admin: admin_address, readiness, handles, tasks })
+    Ok(Running { public: public_address, admin: admin_address, readiness, audit, handles, tasks })
 }
 
 fn listen_public(
@@ -182,6 +185,7 @@ impl Running {
         for task in self.tasks {
             task.await.unwrap_or_else(|panic| Err(panic.into())).map_err(ServerError::Run)?;
         }
+        self.audit.close();
         tracing::info!("stopped");
         Ok(())
     }

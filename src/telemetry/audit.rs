@@ -51,7 +51,7 @@ pub struct AuditLog(Option<Arc<Writer>>);
 
 struct Writer {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -92,7 +92,14 @@ impl AuditLog {
         let writing = Arc::clone(&shared);
         let thread =
             std::thread::Builder::new().name("audit".to_owned()).spawn(move || writing.write(file))?;
-        Ok(Self(Some(Arc::new(Writer { shared, thread: Some(thread) }))))
+        Ok(Self(Some(Arc::new(Writer { shared, thread: Mutex::new(Some(thread)) }))))
+    }
+
+    /// Waits until all is written. What is recorded afterwards is lost.
+    pub fn close(&self) {
+        if let Some(writer) = &self.0 {
+            writer.close();
+        }
     }
 
     /// Writes a record down.
@@ -147,14 +154,21 @@ impl Shared {
     }
 }
 
-impl Drop for Writer {
-    fn drop(&mut self) {
+impl Writer {
+    fn close(&self) {
         self.shared.buffer().closed = true;
         self.shared.filled.notify_one();
-        if let Some(thread) = self.thread.take() {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
             // It ends by itself; a panic of it was told by the runtime.
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
