@@ -48,7 +48,8 @@ pub async fn listen(cache: Weak<TokenCache>) {
             let fault = fault.as_deref().unwrap_or("connection");
             tracing::warn!(
                 fault,
-                "not hearing the other replicas through Redis: the memory tier was dropped"
+                dropped = listened,
+                "not hearing the other replicas through Redis; dropped: what was in memory"
             );
         }
         heard_before = listened;

@@ -240,8 +240,8 @@ impl TokenCache {
         let now = self.clock.now();
         let lifetime = self.lifetimes.kept(&token, now);
         if lifetime.is_zero() {
-            self.give_up(lock).await;
-            return self.marks.allow(&key.user, fence).then(|| Kept::nowhere(token));
+            let may_be_purged = !self.give_up(lock).await || !self.marks.allow(&key.user, fence);
+            return (!may_be_purged).then(|| Kept::nowhere(token));
         }
         if let (Some(redis), Some(lock)) = (&self.redis, lock)
             && redis.keep(lock, &token, lifetime).await == Some(false)
@@ -251,10 +251,11 @@ impl TokenCache {
         self.memory.put(key, token, now, || self.marks.allow(&key.user, fence))
     }
 
-    /// Gives a lock back without a token.
-    pub async fn give_up(&self, lock: Option<&Lock>) {
-        if let (Some(redis), Some(lock)) = (&self.redis, lock) {
-            redis.release(lock).await;
+    /// Gives a lock back without a token; false: it was not ours any more.
+    pub async fn give_up(&self, lock: Option<&Lock>) -> bool {
+        match (&self.redis, lock) {
+            (Some(redis), Some(lock)) => redis.release(lock).await != Some(false),
+            _ => true,
         }
     }
 

@@ -248,6 +248,29 @@ async fn many_purges_that_could_not_be_told_are_told_in_the_end() {
     .await;
 }
 
+/// The same for a token that is too short to be kept: it is not handed out either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_token_that_was_on_its_way_when_its_user_was_purged_elsewhere_is_not_used() {
+    let redis = Redis::start();
+    let (federation, other) = replicas(Some(&redis)).await;
+    let mut behaviour = (*federation.partner.behaviour()).clone();
+    behaviour.partner.response.lifetime = 5;
+    federation.partner.set_behaviour(behaviour);
+    federation.partner.fault(Endpoint::Token, Fault::Hold);
+    let on_its_way = federation.spawn_exchange(&federation.home_token("alice"), &[]);
+    until("it is asked for", async || federation.partner.requests(Endpoint::Token) == 1).await;
+    assert!(purged(&other.unwrap(), json!({"user": "alice@mcx.example"})).await);
+    federation.partner.clear(Endpoint::Token);
+    let answer = on_its_way.await.unwrap();
+    assert_eq!(
+        (answer.status.as_u16(), answer.json()["expires_in"].as_u64()),
+        (200, Some(5)),
+        "{}",
+        answer.text
+    );
+    assert_eq!(federation.partner.requests(Endpoint::Token), 2, "asked for once more");
+}
+
 /// A user of Redis that may not subscribe: purges of classes are seen all the same, with the next look.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_not_subscribe_still_sees_which_generations_are_in_force() {

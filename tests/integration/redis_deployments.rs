@@ -6,11 +6,11 @@ use mcx_token_broker::sandbox::User;
 
 use crate::support::broker::Answer;
 use crate::support::federation::{Federation, Setup, merged};
-use crate::support::http;
 use crate::support::redis::{RIGHTS, Redis};
 use crate::support::redis_cluster::Cluster;
 use crate::support::redis_sentinel::{PRIMARY, Sentinel};
 use crate::support::redis_tls::Certificates;
+use crate::support::{http, until};
 
 /// Longer than the rest after a fault.
 const REST: Duration = Duration::from_millis(1001);
@@ -236,7 +236,15 @@ async fn a_cluster_without_one_of_its_nodes_fails_no_request() {
         federation.hand.advance(REST);
     }
     redis.nodes_mut()[1].restart();
-    redis.nodes()[1].hear("Cluster state changed: ok");
+    // By the word of each of them: the others take it for gone for a while after it is back.
+    until("the Cluster is whole", async || {
+        (0..3).all(|number| {
+            let nodes = redis.command(number, &["CLUSTER", "NODES"]);
+            let nodes: String = redis::from_redis_value(nodes).unwrap();
+            nodes.matches(" connected").count() == 3 && !nodes.contains("fail")
+        })
+    })
+    .await;
     federation.hand.advance(REST);
     token_of(&federation, "alice").await;
     federation.hand.advance(REST);

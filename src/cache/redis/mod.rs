@@ -180,8 +180,10 @@ impl RedisTier {
         self.run::<u8>(&command).await == Some(1)
     }
 
-    pub(super) async fn release(&self, lock: &Lock) {
-        self.run::<u8>(&self.place(&lock.key).release(&lock.token)).await;
+    /// As [`RedisTier::keep`], with nothing to keep.
+    pub(super) async fn release(&self, lock: &Lock) -> Option<bool> {
+        let command = self.place(&lock.key).release(&lock.token);
+        self.run::<u8>(&command).await.map(|released| released == 1)
     }
 
     pub(super) async fn extend(&self, lock: &Lock) {
