@@ -35,13 +35,13 @@ impl Timestamp {
     /// This moment plus `duration`, or the last representable moment.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(millis(duration)))
+        Self(self.0.saturating_add(signed_millis(duration)))
     }
 
     /// This moment minus `duration`, or the first representable moment.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(millis(duration)))
+        Self(self.0.saturating_sub(signed_millis(duration)))
     }
 
     /// How long from `self` until `later`; zero when `later` has passed.
@@ -50,8 +50,13 @@ impl Timestamp {
     }
 }
 
-fn millis(duration: Duration) -> i64 {
+fn signed_millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Whole milliseconds, or as many as there can be.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Where the broker reads the time: the system's clocks, or a [`ManualClock`] in tests.
@@ -91,7 +96,7 @@ impl Clock {
         match &self.0 {
             Source::System { .. } => {
                 let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                Timestamp(millis(since_epoch))
+                Timestamp(signed_millis(since_epoch))
             }
             Source::Manual(hands) => Timestamp(hands.wall.load(Ordering::SeqCst)),
         }
@@ -116,8 +121,8 @@ pub struct ManualClock(Arc<Hands>);
 impl ManualClock {
     /// Time passes: both clocks go forward.
     pub fn advance(&self, duration: Duration) {
-        self.step(millis(duration));
-        self.0.monotonic.fetch_add(millis(duration), Ordering::SeqCst);
+        self.step(signed_millis(duration));
+        self.0.monotonic.fetch_add(signed_millis(duration), Ordering::SeqCst);
     }
 
     /// Somebody sets the wall clock, by so many milliseconds forward or back. No time passes.

@@ -24,6 +24,13 @@ pub enum BodyError {
     Broken,
 }
 
+/// Whether the body is declared to be of this type, parameters aside (RFC 9110 §8.3.1).
+pub(super) fn is_declared_as(request: &HttpRequest, media_type: &str) -> bool {
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case(media_type)
+}
+
 /// Reads a form body of at most `max_bytes`.
 pub async fn form(
     request: &HttpRequest,
@@ -31,9 +38,7 @@ pub async fn form(
     max_bytes: usize,
     timeout: Duration,
 ) -> Result<Bytes, BodyError> {
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+    if !is_declared_as(request, "application/x-www-form-urlencoded") {
         return Err(BodyError::ContentType);
     }
     tokio::time::timeout(timeout, whole(payload, max_bytes)).await.unwrap_or(Err(BodyError::TooSlow))

@@ -1,12 +1,11 @@
 //! `POST /api/purge` on the admin listener: takes tokens out of every tier of every replica, or out of reach.
 
-use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{AdminApi, admin};
+use super::{AdminApi, admin, body};
 use crate::cache::Purge;
 
 /// Whose tokens: exactly one of these.
@@ -25,17 +24,15 @@ enum Whose {
 
 /// Purges. The body must be declared as JSON: a web page cannot send that to another origin without being asked, so no
 /// page that an operator happens to visit purges here.
-pub async fn post(request: HttpRequest, body: Bytes, api: Data<AdminApi>) -> HttpResponse {
+pub async fn post(request: HttpRequest, bytes: Bytes, api: Data<AdminApi>) -> HttpResponse {
     if let Some(refusal) = admin::refuse(&request, &api) {
         return refusal;
     }
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") {
+    if !body::is_declared_as(&request, "application/json") {
         return HttpResponse::UnsupportedMediaType()
             .json(json!({ "error": "Content-Type must be application/json" }));
     }
-    let (scope, purges) = match serde_json::from_slice(&body) {
+    let (scope, purges) = match serde_json::from_slice(&bytes) {
         Ok(Whose::User(id)) => {
             let users = api.exchange.subject_tokens.users_named(&id);
             ("user", users.into_iter().map(Purge::User).collect())

@@ -9,6 +9,7 @@ use super::error::TokenError;
 use super::{PublicApi, body};
 use crate::cache::Tier;
 use crate::client::Credentials;
+use crate::clock::millis;
 use crate::exchange::error::Fault;
 use crate::exchange::{Attempt, ExchangeRequest, Granted, GrantedToken, RequestedToken};
 use crate::oauth::form::Form;
@@ -54,10 +55,7 @@ async fn grant(
 /// Whatever the outcome: counted, written down, told, rendered.
 fn answer(api: &PublicApi, attempt: &Attempt, outcome: Result<Granted, TokenError>) -> HttpResponse {
     record(api, attempt, &outcome);
-    let millis = || {
-        let took = api.clock.monotonic().saturating_sub(attempt.started);
-        u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
-    };
+    let millis = || millis(api.clock.monotonic().saturating_sub(attempt.started));
     let mut response = match outcome {
         Ok(granted) => {
             // Hits are metrics and audit records: a log line costs as much as the whole answer.

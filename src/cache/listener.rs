@@ -139,7 +139,7 @@ impl TokenCache {
                 Ok(false)
             }
             Some(Message::Released(entry)) => {
-                self.signals.tell(&entry);
+                self.signals.wake(&entry);
                 Ok(false)
             }
             Some(Message::Generations) => Ok(true),
@@ -182,7 +182,7 @@ impl TokenCache {
                 let Some(number) = redis.unsent().add(*user) else {
                     return Box::pin(self.purge(&Purge::All)).await;
                 };
-                let told = redis.tell(&redis.purge_user(user)).await;
+                let told = redis.run_all(&redis.purge_user(user)).await;
                 if told {
                     redis.unsent().told(user, number);
                 }
@@ -191,7 +191,7 @@ impl TokenCache {
             Purge::Client(_) | Purge::Partner(_) | Purge::All => {
                 let mut commands = RedisTier::state_generations(&self.generations.table(), &Table::default());
                 commands.push(Message::Generations.publish());
-                redis.tell(&commands).await
+                redis.run_all(&commands).await
             }
         }
     }

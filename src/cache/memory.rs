@@ -12,7 +12,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use super::entry::Lifetimes;
 use super::{CacheKey, CachedToken, MAX_ENTRIES_OF_A_USER};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Timestamp, millis};
 use crate::secret::ByDigest;
 
 /// What an entry takes beside its texts, measured with a million of them: tables, allocations, and this module's types.
@@ -205,10 +205,6 @@ impl MemoryTier {
         let stripe = usize::from(user[15]) % STRIPES;
         self.writing[stripe].lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for MemoryTier {

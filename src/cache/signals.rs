@@ -29,7 +29,7 @@ impl Signals {
         Waiter { entry, signal, all: Arc::clone(&self.0) }
     }
 
-    pub(super) fn tell(&self, entry: &[u8; 16]) {
+    pub(super) fn wake(&self, entry: &[u8; 16]) {
         let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(signal) = waiting.get(entry) {
             signal.notify_waiters();

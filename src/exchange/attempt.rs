@@ -59,7 +59,7 @@ impl Attempt {
     }
 
     /// Who asks has proved itself.
-    pub fn is_of(&mut self, client: &Arc<Client>) {
+    pub fn authenticated_as(&mut self, client: &Arc<Client>) {
         self.client = Some(Arc::clone(client));
         if let Some(span) = self.span.get() {
             span.record("client", client.id.as_str());
@@ -67,7 +67,7 @@ impl Attempt {
     }
 
     /// The partner is found.
-    pub fn is_for(&mut self, partner: &Arc<Partner>) {
+    pub fn resolved_to(&mut self, partner: &Arc<Partner>) {
         self.partner = Some(Arc::clone(partner));
         if let Some(span) = self.span.get() {
             span.record("partner", partner.id.as_str());

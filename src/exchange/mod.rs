@@ -110,6 +110,17 @@ pub struct Granted {
     pub tier: Option<Tier>,
 }
 
+impl Granted {
+    fn count(&self) {
+        let served = &self.partner.served;
+        match self.tier {
+            Some(Tier::Memory) => served.from_memory(),
+            Some(Tier::Redis) => served.from_redis(),
+            None => served.obtained(),
+        }
+    }
+}
+
 /// What a client asked for.
 #[derive(Debug)]
 pub enum GrantedToken {
@@ -155,7 +166,7 @@ impl Exchange {
     ) -> Result<Granted, ExchangeError> {
         let outcome = self.serve(request, credentials, attempt).await;
         match &outcome {
-            Ok(granted) => granted.partner.served.count(granted.tier.map(Tier::as_str)),
+            Ok(granted) => granted.count(),
             Err(error) => self.metrics.request(error.code(), attempt.partner_id()),
         }
         outcome
@@ -170,12 +181,12 @@ impl Exchange {
     ) -> Result<Granted, ExchangeError> {
         let deadline = Deadline::after(attempt.started, self.timeout, &self.clock);
         let client = self.clients.authenticate(credentials)?;
-        attempt.is_of(client);
+        attempt.authenticated_as(client);
         client.admit().map_err(|wait| ExchangeError::TooManyRequests { wait })?;
         let subject = self.subject(request, &deadline, attempt).await?;
         policy::may_present(client, &subject)?;
         let partner = self.partners.resolve(request.resource, request.audience)?;
-        attempt.is_for(&partner);
+        attempt.resolved_to(&partner);
         let scope = policy::decide(client, &partner, request.scope)?;
         let allowed = Allowed { client, subject: &subject, partner: &partner, scope, deadline: &deadline };
         if request.requested == RequestedToken::SecurityToken {

@@ -47,14 +47,21 @@ pub struct Served {
 }
 
 impl Served {
-    /// A request got a token. `tier`: the label of where it was kept; `None`: it was obtained.
-    pub fn count(&self, tier: Option<&'static str>) {
+    /// A request got a token that was obtained for it.
+    pub fn obtained(&self) {
         self.ok.inc();
-        match tier {
-            Some("memory") => drop(self.memory.inc()),
-            Some(_) => drop(self.redis.inc()),
-            None => {}
-        }
+    }
+
+    /// A request got a token that was kept in memory.
+    pub fn from_memory(&self) {
+        self.ok.inc();
+        self.memory.inc();
+    }
+
+    /// A request got a token that was kept in Redis.
+    pub fn from_redis(&self) {
+        self.ok.inc();
+        self.redis.inc();
     }
 }
 

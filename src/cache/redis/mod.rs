@@ -21,7 +21,7 @@ use thread_local::ThreadLocal;
 use super::purge::{Generation, Table};
 use super::sealing::SealingKeys;
 use super::{CacheKey, CachedToken};
-use crate::clock::Clock;
+use crate::clock::{Clock, millis};
 use crate::random;
 use crate::secret::WipedBytes;
 use crate::telemetry::metrics::{Metrics, RedisOutcome};
@@ -195,7 +195,7 @@ impl RedisTier {
     }
 
     /// Carries out commands that a purge consists of; false: not all of them were.
-    pub(super) async fn tell(&self, commands: &[Cmd]) -> bool {
+    pub(super) async fn run_all(&self, commands: &[Cmd]) -> bool {
         for command in commands {
             if self.run::<redis::Value>(command).await.is_none() {
                 return false;
@@ -391,10 +391,6 @@ impl RedisTier {
     fn after_rest(&self) -> u64 {
         self.now_millis().saturating_add(millis(REST)).max(1)
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for RedisTier {

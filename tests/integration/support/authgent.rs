@@ -17,6 +17,8 @@ const CODE_VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CODE_CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 /// How often it is asked for what it has not written yet.
 const ATTEMPTS: usize = 100;
+/// How often a client is registered again that it has not written at all.
+const REGISTRATIONS: usize = 5;
 /// Nobody listens there: the code is taken from the redirect.
 const REDIRECT_URI: &str = "http://127.0.0.1:7/callback";
 
@@ -81,53 +83,38 @@ impl Authgent {
         let registration = json!({
             "client_name": "mcx", "grant_types": grants, "scope": scope, "redirect_uris": [REDIRECT_URI],
         });
-        let request = super::http().post(format!("{}/register", self.issuer));
-        let request = request.header("content-type", "application/json").body(registration.to_string());
-        let client = read(request).await.expect("registration");
-        let client = Registered { id: text(&client, "client_id"), secret: text(&client, "client_secret") };
-        self.wait_until_known(&client).await;
-        client
-    }
-
-    /// authgent-server answers a registration before it has written it: until then the client is unknown, 401.
-    async fn wait_until_known(&self, client: &Registered) {
-        let url = format!("{}/introspect", self.issuer);
-        for _ in 0..ATTEMPTS {
-            let request = super::http().post(&url).basic_auth(&client.id, Some(&client.secret));
-            let answer = request.form(&[("token", "x")]).send().await.expect("authgent-server answers");
-            if answer.status().is_success() {
-                return;
+        for _ in 0..REGISTRATIONS {
+            let request = super::http().post(format!("{}/register", self.issuer));
+            let request = request.header("content-type", "application/json").body(registration.to_string());
+            let client = read(request).await.expect("registration");
+            let client =
+                Registered { id: text(&client, "client_id"), secret: text(&client, "client_secret") };
+            if self.comes_to_know(&client).await {
+                return client;
             }
         }
-        panic!("authgent-server does not know the client that it has registered");
+        panic!("authgent-server does not know the clients that it has registered");
     }
 
-    /// The redirect that carries the code.
-    async fn authorize(&self, url: &Url) -> String {
-        let mut answered = String::new();
+    /// authgent-server answers a registration before it has written it, and while its database is busy it does not write
+    /// it at all. Until then the client is unknown to both endpoints; they do not see it at the same time.
+    async fn comes_to_know(&self, client: &Registered) -> bool {
+        let introspection = format!("{}/introspect", self.issuer);
+        let authorization = self.authorization(client, "openid", None);
         for _ in 0..ATTEMPTS {
-            let redirect = super::http().get(url.clone()).send().await.expect("authorization response");
-            if let Some(location) = redirect.headers().get("location") {
-                return location.to_str().expect("a URL").to_owned();
-            }
-            answered = format!("{} {}", redirect.status(), redirect.text().await.unwrap_or_default());
-            // It has several connections to its database, and not all of them see a new client at once.
-            if !answered.contains("Client not found") {
-                break;
+            let request = super::http().post(&introspection).basic_auth(&client.id, Some(&client.secret));
+            let introspected = request.form(&[("token", "x")]).send().await.expect("authgent-server answers");
+            let authorized = super::http().get(authorization.clone()).send().await.expect("an answer");
+            let known = authorized.status() != 401;
+            if introspected.status().is_success() && known {
+                return true;
             }
         }
-        panic!("no redirect with the code: {answered}")
+        false
     }
 
-    /// Signs the server's only user in (authorization code with PKCE, approved without asking) and returns an access
-    /// token with `sub` = `auto_approved_user`, `client_id` = this client, and as `aud` the `resource`, or the issuer
-    /// when there is none.
-    pub(crate) async fn user_token(
-        &self,
-        client: &Registered,
-        scope: &str,
-        resource: Option<&str>,
-    ) -> String {
+    /// An authorization request (RFC 6749 section 4.1.1, RFC 7636).
+    fn authorization(&self, client: &Registered, scope: &str, resource: Option<&str>) -> Url {
         let mut url = Url::parse(&format!("{}/authorize", self.issuer)).expect("an issuer is a URL");
         url.query_pairs_mut()
             .extend_pairs([
@@ -141,7 +128,24 @@ impl Authgent {
                 ("code_challenge_method", "S256"),
             ])
             .extend_pairs(resource.map(|resource| ("resource", resource)));
-        let location = self.authorize(&url).await;
+        url
+    }
+
+    /// Signs the server's only user in (authorization code with PKCE, approved without asking) and returns an access
+    /// token with `sub` = `auto_approved_user`, `client_id` = this client, and as `aud` the `resource`, or the issuer
+    /// when there is none.
+    pub(crate) async fn user_token(
+        &self,
+        client: &Registered,
+        scope: &str,
+        resource: Option<&str>,
+    ) -> String {
+        let request = super::http().get(self.authorization(client, scope, resource));
+        let redirect = request.send().await.expect("authorization response");
+        let location = redirect.headers().get("location").map(|url| url.to_str().expect("a URL").to_owned());
+        let status = redirect.status();
+        let body = redirect.text().await.unwrap_or_default();
+        let location = location.unwrap_or_else(|| panic!("no redirect with the code: {status} {body}"));
         let location = Url::parse(&location).expect("a URL");
         let code = location.query_pairs().find(|(name, _)| name == "code").expect("a code").1.into_owned();
         let form = [
