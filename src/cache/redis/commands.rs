@@ -89,8 +89,9 @@ impl Place {
     }
 
     pub(super) fn get(&self) -> Cmd {
-        let mut command = redis::cmd("HGET");
-        command.arg(&self.key).arg(&self.entry);
+        // On every request that looks here: no growing.
+        let mut command = Cmd::with_capacity(3, 4 + self.key.len() + self.entry.len());
+        command.arg("HGET").arg(&self.key).arg(&self.entry);
         command
     }
 
