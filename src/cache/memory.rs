@@ -141,12 +141,12 @@ impl MemoryTier {
         now: Timestamp,
         may: impl Fn() -> bool,
     ) -> Option<Kept> {
+        if self.is_off() {
+            return may().then(|| Kept::nowhere(token));
+        }
         let _writing = self.write(&key.user);
         if !may() {
             return None;
-        }
-        if self.is_off() {
-            return Some(Kept::nowhere(token));
         }
         token.scope = self.scopes.share(&token.scope);
         let since = self.monotonic();

@@ -185,48 +185,47 @@ impl Buffer {
         let text = &mut self.text;
         text.extend_from_slice(b"{\"time\":\"");
         text.extend_from_slice(self.written_second.as_bytes());
-        // Writing to a Vec cannot fail.
-        let _ = write!(text, ".{millis:03}Z\"");
-        for (name, value) in [
-            ("request_id", record.request_id),
-            ("client", record.client),
-            ("partner", record.partner),
-            ("outcome", record.outcome),
-            ("source", record.source),
-            ("scope", record.scope),
+        let digit = |unit: i64| b'0' + u8::try_from(millis / unit % 10).unwrap_or(0);
+        text.extend_from_slice(&[b'.', digit(100), digit(10), digit(1), b'Z', b'"']);
+        for (member, value) in [
+            (",\"request_id\":", record.request_id),
+            (",\"client\":", record.client),
+            (",\"partner\":", record.partner),
+            (",\"outcome\":", record.outcome),
+            (",\"source\":", record.source),
+            (",\"scope\":", record.scope),
         ] {
             if !value.is_empty() {
-                member(text, name);
+                text.extend_from_slice(member.as_bytes());
                 push_text(text, value);
             }
         }
-        for (name, digest) in [
-            ("user", record.user),
-            ("subject_token", record.subject_token),
-            ("issued_token", record.issued_token),
+        for (member, digest) in [
+            (",\"user\":\"", record.user),
+            (",\"subject_token\":\"", record.subject_token),
+            (",\"issued_token\":\"", record.issued_token),
         ] {
             if let Some(digest) = digest {
-                member(text, name);
-                hex(text, digest);
+                text.extend_from_slice(member.as_bytes());
+                push_hex(text, digest);
+                text.push(b'"');
             }
         }
         text.extend_from_slice(b"}\n");
     }
 }
 
-fn member(text: &mut Vec<u8>, name: &str) {
-    text.extend_from_slice(b",\"");
-    text.extend_from_slice(name.as_bytes());
-    text.extend_from_slice(b"\":");
-}
-
-fn hex(text: &mut Vec<u8>, digest: &[u8]) {
+/// In one piece: digit by digit the buffer would be looked at for room each time.
+fn push_hex(text: &mut Vec<u8>, digest: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    text.push(b'"');
-    text.extend(
-        digest.iter().flat_map(|byte| [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)])),
-    );
-    text.push(b'"');
+    for part in digest.chunks(16) {
+        let mut written = [0; 32];
+        for (digits, byte) in written.chunks_exact_mut(2).zip(part) {
+            digits[0] = DIGITS[usize::from(byte >> 4)];
+            digits[1] = DIGITS[usize::from(byte & 15)];
+        }
+        text.extend_from_slice(&written[..part.len() * 2]);
+    }
 }
 
 impl fmt::Debug for AuditLog {
