@@ -18,6 +18,11 @@ pub fn bytes<const N: usize>() -> [u8; N] {
     buffer
 }
 
+/// A number from zero to below one: jitter.
+pub fn share() -> f64 {
+    f64::from(u32::from_be_bytes(bytes())) / (f64::from(u32::MAX) + 1.0)
+}
+
 /// A base64url identifier of 128 random bits: `jti`, request id, `kid`, `state`.
 pub fn id() -> String {
     URL_SAFE_NO_PAD.encode(bytes::<16>())

@@ -144,7 +144,9 @@ impl TokenError {
                 _ => None,
             };
             let wait = asked.unwrap_or(DEFAULT_RETRY_AFTER).clamp(Duration::from_secs(1), MAX_RETRY_AFTER);
-            response.insert_header((RETRY_AFTER, wait.as_secs().to_string()));
+            // Rounded up: who comes a moment too early comes for nothing.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.insert_header((RETRY_AFTER, seconds.to_string()));
         }
         let body = ErrorBody { error: code.as_str(), error_description: &self.description() };
         response.body(serde_json::to_vec(&body).unwrap_or_default())
@@ -168,6 +170,7 @@ fn caller_error(error: &ExchangeError) -> (StatusCode, OAuthErrorCode) {
         ExchangeError::SubjectToken(_) | ExchangeError::SecurityToken(_) => OAuthErrorCode::InvalidRequest,
         // Never the caller's fault.
         ExchangeError::Deadline(_)
+        | ExchangeError::TooManyWaiting
         | ExchangeError::ShortLived
         | ExchangeError::Purged
         | ExchangeError::Interrupted => OAuthErrorCode::ServerError,

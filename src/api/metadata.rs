@@ -1,12 +1,13 @@
 //! `GET /.well-known/oauth-authorization-server` (RFC 8414).
 
-use actix_web::HttpResponse;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 
-use super::PublicApi;
+use super::{Connection, PublicApi};
 
 /// What the broker is and where.
-pub async fn get(api: Data<PublicApi>) -> HttpResponse {
+pub async fn get(request: HttpRequest, api: Data<PublicApi>) -> HttpResponse {
+    Connection::end(&request, api.clock.monotonic());
     HttpResponse::Ok().insert_header((CACHE_CONTROL, "public, max-age=300")).json(&api.metadata)
 }

@@ -4,6 +4,8 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::{AdminApi, admin};
+use crate::home::Introspector;
+use crate::idm::Guard;
 
 /// All metrics.
 pub async fn get(request: HttpRequest, api: Data<AdminApi>) -> HttpResponse {
@@ -12,6 +14,10 @@ pub async fn get(request: HttpRequest, api: Data<AdminApi>) -> HttpResponse {
     }
     let (users, bytes) = api.exchange.cache.memory_size();
     api.metrics.memory(users, bytes);
+    let exchange = &api.exchange;
+    let guards = exchange.partners.iter().map(|partner| partner.idm.guard());
+    let home = exchange.subject_tokens.introspector().map(Introspector::guard);
+    guards.chain([exchange.security_tokens.guard()]).chain(home).for_each(Guard::report_load);
     HttpResponse::Ok()
         .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
         .body(api.metrics.render())

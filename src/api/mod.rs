@@ -2,11 +2,13 @@
 
 mod admin;
 pub mod body;
+pub mod connection;
 pub mod error;
 pub mod health;
 pub mod jwks;
 pub mod metadata;
 pub mod metrics;
+pub mod partners;
 pub mod purge;
 pub mod token;
 
@@ -15,6 +17,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+
+pub use connection::Connection;
 
 use crate::clock::Clock;
 use crate::exchange::Exchange;
@@ -105,7 +110,13 @@ pub fn public(api: &web::Data<PublicApi>, config: &mut ServiceConfig) {
         .route(&well_known, web::get().to(metadata::get))
         .route("/jwks", web::get().to(jwks::get))
         // Where identity servers without discovery look for an issuer's keys.
-        .route("/.well-known/jwks.json", web::get().to(jwks::get));
+        .route("/.well-known/jwks.json", web::get().to(jwks::get))
+        .default_service(web::to(no_such_path));
+}
+
+async fn no_such_path(request: HttpRequest, api: web::Data<PublicApi>) -> HttpResponse {
+    Connection::end(&request, api.clock.monotonic());
+    HttpResponse::NotFound().finish()
 }
 
 /// The admin listener's routes.
@@ -115,5 +126,6 @@ pub fn admin(api: &web::Data<AdminApi>, config: &mut ServiceConfig) {
         .route("/live", web::get().to(health::live))
         .route("/ready", web::get().to(health::ready))
         .route("/metrics", web::get().to(metrics::get))
+        .route("/api/partners", web::get().to(partners::get))
         .route("/api/purge", web::post().to(purge::post));
 }

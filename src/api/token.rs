@@ -6,7 +6,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use super::error::TokenError;
-use super::{PublicApi, body};
+use super::{Connection, PublicApi, body};
 use crate::cache::Tier;
 use crate::client::Credentials;
 use crate::clock::millis;
@@ -22,15 +22,16 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Answers one token request.
 pub async fn post(request: HttpRequest, payload: Payload, api: Data<PublicApi>) -> HttpResponse {
+    Connection::begin(&request);
     let mut attempt = Attempt::new(api.request_ids.next(), &api.clock);
     let outcome = grant(&request, payload, &api, &mut attempt).await;
-    answer(&api, &attempt, outcome)
+    answer(&request, &api, &attempt, outcome)
 }
 
 /// Answers every other method.
-pub async fn other_method(api: Data<PublicApi>) -> HttpResponse {
+pub async fn other_method(request: HttpRequest, api: Data<PublicApi>) -> HttpResponse {
     let attempt = Attempt::new(api.request_ids.next(), &api.clock);
-    answer(&api, &attempt, Err(TokenError::Method))
+    answer(&request, &api, &attempt, Err(TokenError::Method))
 }
 
 async fn grant(
@@ -53,9 +54,16 @@ async fn grant(
 }
 
 /// Whatever the outcome: counted, written down, told, rendered.
-fn answer(api: &PublicApi, attempt: &Attempt, outcome: Result<Granted, TokenError>) -> HttpResponse {
+fn answer(
+    request: &HttpRequest,
+    api: &PublicApi,
+    attempt: &Attempt,
+    outcome: Result<Granted, TokenError>,
+) -> HttpResponse {
     record(api, attempt, &outcome);
-    let millis = || millis(api.clock.monotonic().saturating_sub(attempt.started));
+    let now = api.clock.monotonic();
+    Connection::end(request, now);
+    let millis = || millis(now.saturating_sub(attempt.started));
     let mut response = match outcome {
         Ok(granted) => {
             // Hits are metrics and audit records: a log line costs as much as the whole answer.

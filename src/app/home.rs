@@ -28,7 +28,8 @@ impl Wiring<'_> {
             mutual_tls: uses_mutual_tls(home.client.as_ref()),
         };
         let endpoints = Endpoints::new(endpoints, self.clock.clone());
-        Some(Arc::new(Idm::new(endpoints, registration, http, self.clock.clone())))
+        let guard = self.guard("home:token", &home.connection, false);
+        Some(Arc::new(Idm::new(endpoints, registration, http, guard, self.clock.clone())))
     }
 
     pub(super) fn home_keys(&mut self, idm: &Arc<Idm>) -> Option<HomeKeys> {
@@ -77,7 +78,8 @@ impl Wiring<'_> {
             config::Introspection::Always => Some(IntrospectionMode::Always),
         };
         let introspector = mode.map(|mode| {
-            Introspector::new(Arc::clone(idm), mode, home.introspection_cache, self.clock.clone())
+            let guard = self.guard("home:introspection", &home.connection, false);
+            Introspector::new(Arc::clone(idm), guard, mode, home.introspection_cache, self.clock.clone())
         });
         SubjectTokens::new(settings, keys, introspector, home.remembered_tokens, self.clock.clone())
     }

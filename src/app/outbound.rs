@@ -3,7 +3,10 @@
 use super::Wiring;
 use crate::config;
 use crate::http::{HttpClient, HttpSettings, SettingsError};
-use crate::idm::{AssertionAudience, ClientAuthentication, ClientRegistration, SecretEncoding};
+use crate::idm::{
+    AssertionAudience, BreakerSettings, BulkheadSettings, ClientAuthentication, ClientRegistration, Guard,
+    GuardSettings, SecretEncoding,
+};
 use crate::jose::SigningKey;
 use crate::secret::Secret;
 
@@ -91,6 +94,25 @@ impl Wiring<'_> {
                 None
             }
         }
+    }
+}
+
+impl Wiring<'_> {
+    /// `name`: the partner's id; of the home IdM one that no partner can have. A partner's guard counts its internal errors, too.
+    pub(super) fn guard(&self, name: &str, connection: &config::Connection, is_partner: bool) -> Guard {
+        let settings = GuardSettings {
+            bulkhead: BulkheadSettings {
+                max_in_flight: connection.max_in_flight,
+                max_queued: connection.max_queued,
+            },
+            breaker: BreakerSettings {
+                failures: connection.breaker_failures,
+                pause: connection.breaker_pause,
+            },
+            retries: connection.retries,
+            counts_internal_errors: is_partner,
+        };
+        Guard::new(name, settings, self.clock.clone(), &self.metrics)
     }
 }
 

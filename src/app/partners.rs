@@ -4,7 +4,7 @@ use super::Wiring;
 use super::outbound::uses_mutual_tls;
 use crate::config;
 use crate::idm::{EndpointSettings, Endpoints, Idm};
-use crate::partner::{Partner, Scopes};
+use crate::partner::{Outcomes, Partner, Scopes, Waiting};
 
 impl Wiring<'_> {
     pub(super) fn partners(&mut self) -> Vec<Partner> {
@@ -30,7 +30,16 @@ impl Wiring<'_> {
             enabled: file.enabled,
             resource: file.resource.clone(),
             domains: file.domains.clone(),
-            idm: Idm::new(endpoints, Some(registration), http, self.clock.clone()),
+            idm: Idm::new(
+                endpoints,
+                Some(registration),
+                http,
+                self.guard(&file.id, &file.connection, true),
+                self.clock.clone(),
+            ),
+            timeout: file.exchange.timeout,
+            outcomes: Outcomes::default(),
+            waiting: Waiting::new(file.exchange.max_waiting),
             minted_from: (file.security_token.source.subject_claims())
                 .filter(|claim| !self.configuration.home.subject_claims.contains(claim))
                 .cloned()

@@ -17,6 +17,16 @@ pub struct Connection {
     pub timeout: Duration,
     /// Longest answer that is read, in bytes.
     pub max_response_bytes: usize,
+    /// Calls at a time.
+    pub max_in_flight: usize,
+    /// Calls that wait for their turn; one more is refused at once.
+    pub max_queued: usize,
+    /// How often one leg of one exchange is asked again, where that is safe.
+    pub retries: u32,
+    /// So many failures within 10 to 20 s, being half of the calls, open the circuit breaker; zero: never.
+    pub breaker_failures: u32,
+    /// For how long, the first time.
+    pub breaker_pause: Duration,
     /// CA certificates (PEM) that are trusted **instead of** the system's.
     pub ca: Option<TextFile>,
     /// Whether plain `http` beyond loopback is allowed.
@@ -31,6 +41,12 @@ pub(super) struct ConnectionTable {
     #[serde(deserialize_with = "value::duration")]
     timeout: Duration,
     max_response_bytes: u32,
+    max_in_flight: u32,
+    max_queued: u32,
+    retries: u32,
+    breaker_failures: u32,
+    #[serde(deserialize_with = "value::duration")]
+    breaker_pause: Duration,
     ca_file: Option<NamedFile>,
     pub(super) allow_http: bool,
 }
@@ -41,6 +57,11 @@ impl Default for ConnectionTable {
             connect_timeout: Duration::from_secs(3),
             timeout: Duration::from_secs(5),
             max_response_bytes: 262_144,
+            max_in_flight: 512,
+            max_queued: 1024,
+            retries: 2,
+            breaker_failures: 10,
+            breaker_pause: Duration::from_secs(5),
             ca_file: None,
             allow_http: false,
         }
@@ -59,10 +80,26 @@ impl ConnectionTable {
             "is out of range",
             "write a number of bytes from 1024 to 16777216",
         );
+        let key = format!("{at}.breaker_pause");
+        findings.between(&key, self.breaker_pause, Duration::from_millis(100), Duration::from_secs(30));
+        for (key, value, range) in [
+            ("max_in_flight", self.max_in_flight, 1..=100_000),
+            ("max_queued", self.max_queued, 0..=1_000_000),
+            ("retries", self.retries, 0..=5),
+            ("breaker_failures", self.breaker_failures, 0..=1_000_000),
+        ] {
+            let remedy = format!("write a number from {} to {}", range.start(), range.end());
+            findings.demand(range.contains(&value), &format!("{at}.{key}"), "is out of range", &remedy);
+        }
         Connection {
             connect_timeout: self.connect_timeout,
             timeout: self.timeout,
             max_response_bytes: self.max_response_bytes as usize,
+            max_in_flight: self.max_in_flight as usize,
+            max_queued: self.max_queued as usize,
+            retries: self.retries,
+            breaker_failures: self.breaker_failures,
+            breaker_pause: self.breaker_pause,
             ca: findings.text_file(&format!("{at}.ca_file"), self.ca_file.as_ref()),
             allow_http: self.allow_http,
         }

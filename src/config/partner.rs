@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::connection::{Connection, ConnectionTable};
 use super::epoch::epoch;
+use super::exchange::{ExchangeLimits, ExchangeTable};
 use super::file;
 use super::findings::Findings;
 use super::grant::GrantTable;
@@ -53,6 +54,8 @@ pub struct PartnerFile {
     pub scopes: Scopes,
     /// Limits of calls.
     pub connection: Connection,
+    /// Limits of whole exchanges.
+    pub exchange: ExchangeLimits,
     /// What is odd but works.
     pub warnings: Vec<Problem>,
 }
@@ -98,6 +101,7 @@ struct PartnerTable {
     grant: GrantTable,
     scopes: Scopes,
     connection: ConnectionTable,
+    exchange: ExchangeTable,
 }
 
 impl Default for PartnerTable {
@@ -114,6 +118,7 @@ impl Default for PartnerTable {
             grant: GrantTable::default(),
             scopes: Scopes::default(),
             connection: ConnectionTable::default(),
+            exchange: ExchangeTable::default(),
         }
     }
 }
@@ -203,6 +208,7 @@ impl PartnerTable {
             preset: (!self.preset.is_empty()).then_some(self.preset),
             scopes: self.scopes,
             connection: self.connection.resolve(findings, "connection"),
+            exchange: self.exchange.resolve(findings),
             warnings: Vec::new(),
         }
     }

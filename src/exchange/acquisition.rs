@@ -68,6 +68,7 @@ impl Acquisition {
 
     /// By the refresh token of the last one, or by both legs.
     async fn fresh(&self, last: Option<Kept>, lock: Option<&Lock>) -> Result<CachedToken, ExchangeError> {
+        self.chain.check_partner()?;
         let cache = &self.chain.exchange.cache;
         if let Some(last) = last.filter(|last| self.chain.can_refresh(last))
             && cache.spend_refresh_token(lock, &last).await

@@ -8,10 +8,11 @@ use super::deadline::Deadline;
 use super::{Exchange, ExchangeError, Leg};
 use crate::cache::{CachedToken, FurtherTokens};
 use crate::client::Client;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, millis};
 use crate::home::{SecurityTokenRequest, User};
+use crate::idm::{Guard, Retries};
 use crate::oauth::scope::ScopeSet;
-use crate::partner::{Names, Partner, PartnerToken};
+use crate::partner::{GrantError, Names, Partner, PartnerToken};
 use crate::secret::Token;
 
 /// What policy has allowed, ready to be carried out.
@@ -23,20 +24,46 @@ pub(super) struct Chain {
     pub(super) partner: Arc<Partner>,
     pub(super) scope: ScopeSet,
     pub(super) deadline: Deadline,
+    /// Nobody waits for it: it leaves room to those who do.
+    pub(super) ahead: bool,
 }
 
 impl Chain {
-    /// Both legs. The security token is used for one grant and never again, whatever comes of it.
+    /// Whether the partner is called at all now: asked before anything is obtained, or given up, for that call.
+    pub(super) fn check_partner(&self) -> Result<(), ExchangeError> {
+        Ok(self.partner.idm.guard().check(self.ahead).map_err(GrantError::Idm)?)
+    }
+
+    /// Both legs. The security token is used for one grant and never again, whatever comes of it: another try is another
+    /// security token.
     pub(super) async fn access_token(&self) -> Result<CachedToken, ExchangeError> {
-        let (security_token, _) = self.security_token().await?;
-        let asked_at = self.exchange.clock.now();
-        let grant = self.partner.redeem(&security_token, &self.client.id, &self.scope, asked_at);
-        let token = self.observed(Leg::Partner, grant).await?;
-        Ok(cached(token, asked_at, asked_at))
+        let guard = self.partner.idm.guard();
+        let mut retries = guard.retries();
+        loop {
+            let (security_token, _) = self.security_token().await?;
+            let asked_at = self.exchange.clock.now();
+            let grant = self.partner.redeem(&security_token, &self.client.id, &self.scope, asked_at);
+            match self.observed(Leg::Partner, grant).await {
+                Ok(token) => return Ok(cached(token, asked_at, asked_at)),
+                Err(error) => self.pause(guard, &mut retries, error).await?,
+            }
+            self.check_partner()?;
+        }
     }
 
     /// The first leg (B.7.2, B.7.3): a fresh security token, looked at before it goes anywhere, and how long it lives.
     pub(super) async fn security_token(&self) -> Result<(Token, Duration), ExchangeError> {
+        let guard = self.exchange.security_tokens.guard();
+        let mut retries = guard.retries();
+        loop {
+            match self.one_security_token().await {
+                Ok(token) => return Ok(token),
+                Err(error) => self.pause(guard, &mut retries, error).await?,
+            }
+        }
+    }
+
+    async fn one_security_token(&self) -> Result<(Token, Duration), ExchangeError> {
         let scope = self.partner.scopes.to_partner(&self.scope);
         let wanted = SecurityTokenRequest {
             user: &self.user,
@@ -76,6 +103,27 @@ impl Chain {
         Ok(outcome?.map(|token| cached(token, last.chained_at(), now)))
     }
 
+    /// Waits until a leg that failed may be tried again. A renewal that nobody waits for has attempts of its own.
+    ///
+    /// # Errors
+    /// `error`: it may not, or not before the deadline.
+    async fn pause(
+        &self,
+        guard: &Guard,
+        retries: &mut Retries<'_>,
+        error: ExchangeError,
+    ) -> Result<(), ExchangeError> {
+        let idm = error.idm().filter(|_| !self.ahead);
+        let Some(pause) = idm.and_then(|idm| retries.pause(idm, self.deadline.left())) else {
+            return Err(error);
+        };
+        guard.count_retry();
+        let (code, leg, millis) = (error.code(), error.leg().as_str(), millis(pause));
+        tracing::info!(code, leg, millis, "trying again");
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+
     /// Waits for one leg, no longer than the deadline, and measures it.
     async fn observed<T, E: Into<ExchangeError>>(
         &self,
@@ -88,6 +136,7 @@ impl Chain {
         let code = outcome.as_ref().err().map_or("ok", ExchangeError::code);
         let took = clock.monotonic().saturating_sub(started);
         self.exchange.metrics.leg(leg.as_str(), &self.partner.id, code, took);
+        self.partner.outcomes.note(leg.as_str(), code, took, clock.now());
         outcome
     }
 }

@@ -24,6 +24,17 @@ impl Deadline {
         Self { at: self.at + by, clock: self.clock.clone() }
     }
 
+    /// A deadline no later than `timeout` after `begun`.
+    #[must_use]
+    pub fn no_later_than(&self, begun: Duration, timeout: Duration) -> Self {
+        Self { at: self.at.min(begun + timeout), clock: self.clock.clone() }
+    }
+
+    /// What is left.
+    pub fn left(&self) -> Duration {
+        self.at.saturating_sub(self.clock.monotonic())
+    }
+
     /// Waits for work on `leg`, no longer than the deadline.
     ///
     /// # Errors
@@ -33,8 +44,7 @@ impl Deadline {
         leg: Leg,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, ExchangeError> {
-        let left = self.at.saturating_sub(self.clock.monotonic());
-        match tokio::time::timeout(left, work).await {
+        match tokio::time::timeout(self.left(), work).await {
             Ok(outcome) => outcome.map_err(Into::into),
             Err(_) => Err(ExchangeError::Deadline(leg)),
         }

@@ -58,6 +58,9 @@ pub enum ExchangeError {
     /// The second leg failed.
     #[error("{0}")]
     Grant(#[from] GrantError),
+    /// Too many requests wait for this partner's tokens already.
+    #[error("too many requests wait for this partner")]
+    TooManyWaiting,
     /// The overall deadline passed while that leg was under way.
     #[error("the exchange took longer than allowed")]
     Deadline(Leg),
@@ -100,7 +103,7 @@ impl ExchangeError {
             }
             // The mismatch is noticed here, and made at the home IdM.
             Self::SecurityToken(_) | Self::Grant(GrantError::Mismatch(_)) => Leg::Home,
-            Self::Grant(_) | Self::ShortLived => Leg::Partner,
+            Self::Grant(_) | Self::ShortLived | Self::TooManyWaiting => Leg::Partner,
             Self::Deadline(leg) => *leg,
         }
     }
@@ -123,6 +126,7 @@ impl ExchangeError {
             Self::Denied(Denied::NoScope) => "denied_no_scope",
             Self::SecurityToken(error) => security_token_code(error),
             Self::Grant(error) => grant_code(error),
+            Self::TooManyWaiting => "partner_too_many_waiting",
             Self::Deadline(Leg::Home) => "home_deadline",
             Self::Deadline(_) => "partner_deadline",
             Self::ShortLived => "partner_token_short_lived",
@@ -147,7 +151,7 @@ impl ExchangeError {
             Self::SecurityToken(_) => Fault::Operator,
             Self::Grant(GrantError::UserRefused(_) | GrantError::ScopeRefused(_)) => Fault::Caller,
             Self::Grant(_) | Self::ShortLived => Fault::Operator,
-            Self::Deadline(_) | Self::Purged | Self::Interrupted => Fault::Outage,
+            Self::TooManyWaiting | Self::Deadline(_) | Self::Purged | Self::Interrupted => Fault::Outage,
         }
     }
 
@@ -161,18 +165,30 @@ impl ExchangeError {
     }
 
     /// Whether what came of the home token `presented` would come of `other` too: one that the home IdM does not take
-    /// says nothing about another one of the same user.
+    /// says nothing about another one of the same user, and a flight that was interrupted, because the worker that it ran
+    /// on was stopped, says nothing at all.
     pub fn holds_for(&self, presented: &TokenDigest, other: &TokenDigest) -> bool {
-        !matches!(self, Self::SecurityToken(SecurityTokenError::SubjectRefused(_))) || presented == other
+        match self {
+            Self::SecurityToken(SecurityTokenError::SubjectRefused(_)) => presented == other,
+            Self::Interrupted => false,
+            _ => true,
+        }
     }
 
     /// How long the client should wait, where the identity server or the client's own rate limit says so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooManyRequests { wait } => Some(*wait),
-            Self::SubjectToken(SubjectTokenError::Home(IdmError::Unavailable { retry_after, .. }))
-            | Self::SecurityToken(SecurityTokenError::Idm(IdmError::Unavailable { retry_after, .. }))
-            | Self::Grant(GrantError::Idm(IdmError::Unavailable { retry_after, .. })) => *retry_after,
+            other => other.idm().and_then(IdmError::retry_after),
+        }
+    }
+
+    /// What an identity server, or its guard, said.
+    pub(super) fn idm(&self) -> Option<&IdmError> {
+        match self {
+            Self::SubjectToken(SubjectTokenError::Home(error))
+            | Self::SecurityToken(SecurityTokenError::Idm(error))
+            | Self::Grant(GrantError::Idm(error)) => Some(error),
             _ => None,
         }
     }
@@ -227,6 +243,8 @@ struct IdmCodes {
     unreachable: &'static str,
     no_answer: &'static str,
     unavailable: &'static str,
+    paused: &'static str,
+    overloaded: &'static str,
     credentials: &'static str,
     refused: &'static str,
     nonsense: &'static str,
@@ -238,6 +256,8 @@ const HOME: IdmCodes = IdmCodes {
     unreachable: "home_unreachable",
     no_answer: "home_no_answer",
     unavailable: "home_unavailable",
+    paused: "home_breaker_open",
+    overloaded: "home_overloaded",
     credentials: "home_credentials_refused",
     refused: "home_refused",
     nonsense: "home_nonsense",
@@ -249,6 +269,8 @@ const PARTNER: IdmCodes = IdmCodes {
     unreachable: "partner_unreachable",
     no_answer: "partner_no_answer",
     unavailable: "partner_unavailable",
+    paused: "partner_breaker_open",
+    overloaded: "partner_overloaded",
     credentials: "partner_credentials_refused",
     refused: "partner_refused",
     nonsense: "partner_nonsense",
@@ -261,6 +283,8 @@ fn idm_code(error: &IdmError, codes: &IdmCodes) -> &'static str {
         IdmError::Unreachable => codes.unreachable,
         IdmError::NoAnswer => codes.no_answer,
         IdmError::Unavailable { .. } => codes.unavailable,
+        IdmError::Paused(_) => codes.paused,
+        IdmError::Overloaded => codes.overloaded,
         IdmError::Refused(refusal) if refusal.is_about_client() => codes.credentials,
         IdmError::Refused(_) => codes.refused,
         IdmError::Nonsense(_) => codes.nonsense,

@@ -23,7 +23,7 @@ pub use request::{ExchangeRequest, RequestedToken};
 
 use crate::cache::{CacheKey, Kept, Tier, TokenCache};
 use crate::client::{Client, ClientRegistry, Credentials};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::home::{SecurityTokens, Signature, Subject, SubjectTokens};
 use crate::partner::{Partner, PartnerRegistry, ScopeMask};
 use crate::secret::Token;
@@ -88,7 +88,8 @@ pub struct Exchange {
     pub partners: Arc<PartnerRegistry>,
     /// What was obtained before.
     pub cache: Arc<TokenCache>,
-    security_tokens: SecurityTokens,
+    /// The first leg.
+    pub security_tokens: SecurityTokens,
     timeout: Duration,
     flights: Arc<SingleFlight>,
     refusals: Refusals,
@@ -137,6 +138,8 @@ struct Allowed<'r> {
     partner: &'r Arc<Partner>,
     scope: ScopeMask,
     deadline: &'r Deadline,
+    /// For a renewal that nobody waits for.
+    ahead: bool,
 }
 
 impl Exchange {
@@ -188,7 +191,12 @@ impl Exchange {
         let partner = self.partners.resolve(request.resource, request.audience)?;
         attempt.resolved_to(&partner);
         let scope = policy::decide(client, &partner, request.scope)?;
-        let allowed = Allowed { client, subject: &subject, partner: &partner, scope, deadline: &deadline };
+        let deadline = match partner.timeout {
+            None => deadline,
+            Some(timeout) => deadline.no_later_than(attempt.started, timeout),
+        };
+        let (subject, partner_of, deadline) = (&subject, &partner, &deadline);
+        let allowed = Allowed { client, subject, partner: partner_of, scope, deadline, ahead: false };
         if request.requested == RequestedToken::SecurityToken {
             // Not cached: it is good for one use.
             let chain = self.chain(&allowed)?;
@@ -198,13 +206,14 @@ impl Exchange {
         }
         let key = self.key(&allowed, request.requested).await?;
         let (token, tier) = match self.kept(&key).await {
-            Some((token, tier)) => {
-                self.renew_ahead(&allowed, key, &token);
-                (token, Some(tier))
-            }
+            Some((token, tier)) => (token, Some(tier)),
             None => (Box::pin(self.obtain(&allowed, key)).instrument(attempt.span()).await?, None),
         };
-        let expires_in = self.clock.now().until(token.expires_at);
+        let now = self.clock.now();
+        if tier.is_some() {
+            self.renew_ahead(&allowed, key, &token, now);
+        }
+        let expires_in = now.until(token.expires_at);
         if expires_in < LEAST_LIFETIME {
             return Err(ExchangeError::ShortLived);
         }
@@ -268,6 +277,7 @@ impl Exchange {
         if let Some(error) = self.refusals.recall(&key, &subject_token, self.clock.monotonic()) {
             return Err(error);
         }
+        let _waiter = allowed.partner.waiting.enter().ok_or(ExchangeError::TooManyWaiting)?;
         let mut outcome = Err(ExchangeError::Interrupted);
         for _ in 0..FLIGHTS {
             let chain = self.chain(allowed)?;
@@ -287,15 +297,16 @@ impl Exchange {
     }
 
     /// Renews a token in its last fifth in the background. Nobody waits for that, and if it fails the token goes on.
-    fn renew_ahead(self: &Arc<Self>, allowed: &Allowed<'_>, key: CacheKey, token: &Kept) {
-        let (now, part) = (self.clock.now(), LastPart::of(token, self.cache.lifetimes()));
+    fn renew_ahead(self: &Arc<Self>, allowed: &Allowed<'_>, key: CacheKey, token: &Kept, now: Timestamp) {
+        let part = LastPart::of(token, self.cache.lifetimes());
         if now < part.due_at(&key) {
             return;
         }
         let now = (now, self.clock.monotonic());
         let Some(permit) = self.renewals.admit(&key, &allowed.partner.id, &part, now) else { return };
         let deadline = Deadline::after(self.clock.monotonic(), self.timeout, &self.clock);
-        let Ok(chain) = self.chain(&Allowed { deadline: &deadline, ..*allowed }) else { return };
+        let ahead = Allowed { deadline: &deadline, ahead: true, ..*allowed };
+        let Ok(chain) = self.chain(&ahead) else { return };
         let ahead_of = Some(token.clone());
         let renewal = async move {
             let _permit = permit;
@@ -313,6 +324,7 @@ impl Exchange {
             partner: Arc::clone(allowed.partner),
             scope: allowed.partner.scopes.set(allowed.scope),
             deadline: allowed.deadline.clone(),
+            ahead: allowed.ahead,
         })
     }
 }

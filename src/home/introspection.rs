@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use quick_cache::sync::Cache;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::subject_token::SubjectTokenError;
 use crate::clock::Clock;
-use crate::idm::{Idm, IdmError, Parameters};
+use crate::idm::{Guard, Idm, IdmError, Parameters};
 use crate::jose::Claims;
 use crate::secret::{TokenDigest, TokenRef};
 
@@ -28,6 +29,7 @@ pub enum IntrospectionMode {
 /// Asks the home IdM about tokens.
 pub struct Introspector {
     idm: Arc<Idm>,
+    guard: Guard,
     mode: IntrospectionMode,
     remember_for: Duration,
     remembered: Cache<TokenDigest, Remembered>,
@@ -41,9 +43,20 @@ struct Remembered {
 }
 
 impl Introspector {
-    /// `remember_for`: a revoked token is accepted that much longer.
-    pub fn new(idm: Arc<Idm>, mode: IntrospectionMode, remember_for: Duration, clock: Clock) -> Self {
-        Self { idm, mode, remember_for, remembered: Cache::new(MAX_REMEMBERED), clock }
+    /// `guard`: of its introspection endpoint; `remember_for`: a revoked token is accepted that much longer.
+    pub fn new(
+        idm: Arc<Idm>,
+        guard: Guard,
+        mode: IntrospectionMode,
+        remember_for: Duration,
+        clock: Clock,
+    ) -> Self {
+        Self { idm, guard, mode, remember_for, remembered: Cache::new(MAX_REMEMBERED), clock }
+    }
+
+    /// What stands before the endpoint.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     /// Which tokens are asked about.
@@ -72,12 +85,25 @@ impl Introspector {
         outcome.and_then(judged)
     }
 
-    async fn ask(&self, token: TokenRef<'_>) -> Result<Claims, SubjectTokenError> {
-        let url = self.idm.introspection_endpoint().await.map_err(SubjectTokenError::Home)?;
+    async fn introspected(&self, url: &str, token: TokenRef<'_>) -> Result<Zeroizing<Vec<u8>>, IdmError> {
         let mut parameters = Parameters::default();
         parameters.set("token", token.expose());
         parameters.set("token_type_hint", "access_token");
-        let body = self.idm.post_authenticated(&url, parameters).await.map_err(SubjectTokenError::Home)?;
+        let mut retries = self.guard.retries();
+        loop {
+            let asked = self.idm.post_authenticated(&self.guard, url, parameters.clone()).await;
+            let Some(pause) = asked.as_ref().err().and_then(|error| retries.pause(error, Duration::MAX))
+            else {
+                return asked;
+            };
+            self.guard.count_retry();
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn ask(&self, token: TokenRef<'_>) -> Result<Claims, SubjectTokenError> {
+        let url = self.idm.introspection_endpoint().await.map_err(SubjectTokenError::Home)?;
+        let body = self.introspected(&url, token).await.map_err(SubjectTokenError::Home)?;
         if body.len() > MAX_ANSWER_BYTES {
             return Err(nonsense("it is larger than 16 KiB"));
         }

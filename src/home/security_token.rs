@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::User;
 use crate::clock::Clock;
-use crate::idm::{Idm, IdmError, Parameters};
+use crate::idm::{Guard, Idm, IdmError, Parameters};
 use crate::jose::{SigningHeader, SigningKey};
 use crate::oauth::grant_type;
 use crate::oauth::refusal::Refusal;
@@ -73,6 +73,11 @@ impl SecurityTokens {
     /// Our client id at the home IdM.
     pub fn broker_id(&self) -> Option<&str> {
         self.idm.client_id()
+    }
+
+    /// What stands before the home IdM's token endpoint.
+    pub fn guard(&self) -> &Guard {
+        self.idm.guard()
     }
 
     /// A fresh security token.

@@ -175,6 +175,11 @@ impl SubjectTokens {
         &self.keys
     }
 
+    /// Who is asked about opaque tokens.
+    pub fn introspector(&self) -> Option<&Introspector> {
+        self.introspector.as_ref()
+    }
+
     /// Validates a token that was seen before, without any I/O; `None`: it has to be [validated](Self::validate) in full.
     pub fn recall<'t>(&self, token: TokenRef<'t>) -> Option<Result<Subject<'t>, SubjectTokenError>> {
         if self.mode() == Some(IntrospectionMode::Always) {

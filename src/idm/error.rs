@@ -5,6 +5,9 @@ use std::time::Duration;
 use crate::http::{Answer, HttpError};
 use crate::oauth::refusal::Refusal;
 
+/// A queue that was full is not a moment later, and is soon: either the server is fast, or the queue is gone.
+const WHEN_OVERLOADED: Duration = Duration::from_secs(1);
+
 /// The outcome of a call that brought no token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdmError {
@@ -25,6 +28,12 @@ pub enum IdmError {
         /// What it asked us to wait.
         retry_after: Option<Duration>,
     },
+    /// It failed again and again, so it is not asked for this long.
+    #[error("it keeps failing, so it is left alone for a while")]
+    Paused(Duration),
+    /// As many calls as allowed are under way there, and as many wait for their turn.
+    #[error("too many requests wait for it")]
+    Overloaded,
     /// An OAuth error response.
     #[error("it refused: {0}")]
     Refused(Refusal),
@@ -39,7 +48,24 @@ pub enum IdmError {
 impl IdmError {
     /// Whether it passes by itself: a server that is away comes back, one that refuses or answers nonsense needs a person.
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Unreachable | Self::NoAnswer | Self::Unavailable { .. })
+        matches!(
+            self,
+            Self::Unreachable
+                | Self::NoAnswer
+                | Self::Unavailable { .. }
+                | Self::Paused(_)
+                | Self::Overloaded
+        )
+    }
+
+    /// How long to wait before asking again, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            Self::Paused(pause) => Some(*pause),
+            Self::Overloaded => Some(WHEN_OVERLOADED),
+            _ => None,
+        }
     }
 
     /// [`IdmError::Unavailable`], if that is what the status says whatever the body.

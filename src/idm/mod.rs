@@ -4,6 +4,7 @@
 pub mod client_authentication;
 pub mod endpoints;
 pub mod error;
+pub mod guard;
 pub mod token_endpoint;
 
 pub use client_authentication::{
@@ -11,4 +12,7 @@ pub use client_authentication::{
 };
 pub use endpoints::{EndpointSettings, Endpoints};
 pub use error::IdmError;
+pub use guard::{
+    BreakerSettings, BreakerState, BulkheadSettings, Guard, GuardSettings, GuardStatus, Retries,
+};
 pub use token_endpoint::{Idm, Parameters};

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{ClientRegistration, Endpoints, IdmError};
+use super::{ClientRegistration, Endpoints, Guard, IdmError};
 use crate::clock::Clock;
 use crate::http::{Answer, HttpClient};
 use crate::oauth::form;
@@ -10,7 +10,7 @@ use crate::oauth::refusal::Refusal;
 use crate::oauth::token_response::TokenResponse;
 
 /// The parameters of one request, in order, each once. They hold tokens, so they are wiped.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Parameters(Vec<(&'static str, Zeroizing<String>)>, Vec<(String, String)>);
 
 impl Parameters {
@@ -49,18 +49,25 @@ pub struct Idm {
     endpoints: Endpoints,
     registration: Option<ClientRegistration>,
     http: HttpClient,
+    guard: Guard,
     clock: Clock,
 }
 
 impl Idm {
-    /// `registration`: `None` when we only read its keys.
+    /// `registration`: `None` when we only read its keys. `guard`: of its token endpoint.
     pub fn new(
         endpoints: Endpoints,
         registration: Option<ClientRegistration>,
         http: HttpClient,
+        guard: Guard,
         clock: Clock,
     ) -> Self {
-        Self { endpoints, registration, http, clock }
+        Self { endpoints, registration, http, guard, clock }
+    }
+
+    /// What stands before its token endpoint.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     /// Our client id there.
@@ -68,26 +75,34 @@ impl Idm {
         self.registration.as_ref().map(|registration| registration.id.as_str())
     }
 
-    /// Asks its token endpoint once. `client_id`: sent instead of our own id, where the partner knows the MCX client itself (B.7.4).
+    /// Asks its token endpoint once, when the guard lets us. `client_id`: sent instead of our own id, where the partner knows the MCX client itself (B.7.4).
     pub async fn request_token(
         &self,
         mut parameters: Parameters,
         client_id: Option<&str>,
     ) -> Result<TokenResponse, IdmError> {
-        let url = self.endpoints.token_endpoint(&self.http).await?;
-        let answer = self.post(&url, &url, &mut parameters, client_id).await?;
-        read_token_response(&answer)
+        let call = async {
+            let url = self.endpoints.token_endpoint(&self.http).await?;
+            let answer = self.post(&url, &url, &mut parameters, client_id).await?;
+            read_token_response(&answer)
+        };
+        self.guard.call(call).await
     }
 
-    /// Posts an authenticated form to another of its endpoints (introspection, revocation) and returns the body of a 200.
+    /// Posts an authenticated form to another of its endpoints (introspection, revocation), which has a guard of its own,
+    /// and returns the body of a 200.
     pub async fn post_authenticated(
         &self,
+        guard: &Guard,
         url: &str,
         mut parameters: Parameters,
     ) -> Result<Zeroizing<Vec<u8>>, IdmError> {
-        let token_endpoint = self.endpoints.token_endpoint(&self.http).await?;
-        let answer = self.post(url, &token_endpoint, &mut parameters, None).await?;
-        if answer.status == 200 { Ok(answer.body) } else { Err(failure(&answer)) }
+        let call = async {
+            let token_endpoint = self.endpoints.token_endpoint(&self.http).await?;
+            let answer = self.post(url, &token_endpoint, &mut parameters, None).await?;
+            if answer.status == 200 { Ok(answer.body) } else { Err(failure(&answer)) }
+        };
+        guard.call(call).await
     }
 
     /// Fetches a public document: a key set.

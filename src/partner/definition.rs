@@ -1,5 +1,9 @@
 //! One partner domain: everything that one file in `partners/` says, ready for use.
 
+use std::time::Duration;
+
+use super::outcomes::Outcomes;
+use super::waiting::Waiting;
 use crate::idm::Idm;
 use crate::oauth::grant::Grant;
 use crate::oauth::scope::ScopeSet;
@@ -35,6 +39,12 @@ pub struct Partner {
     pub grant: Grant,
     /// Which scopes may be asked for.
     pub scopes: Scopes,
+    /// Overall deadline of an exchange; `None`: the usual one.
+    pub timeout: Option<Duration>,
+    /// Requests that wait for its tokens.
+    pub waiting: Waiting,
+    /// What became of the legs of its exchanges.
+    pub outcomes: Outcomes,
     /// Counts the requests that got a token of it.
     pub served: Served,
 }

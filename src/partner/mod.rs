@@ -3,9 +3,13 @@
 pub mod definition;
 pub mod demands;
 pub mod grant;
+pub mod outcomes;
 pub mod registry;
+pub mod waiting;
 
 pub use definition::{Partner, ScopeMask, Scopes};
 pub use demands::{Mismatch, Names};
 pub use grant::{GrantError, PartnerToken, ResponseFault};
+pub use outcomes::{Outcome, Outcomes};
 pub use registry::{PartnerRegistry, TargetError};
+pub use waiting::{Waiter, Waiting};

@@ -63,6 +63,11 @@ impl PartnerRegistry {
         self.by_audience.get(id).is_some_and(|partner| partner.id == id)
     }
 
+    /// All that are served.
+    pub fn iter(&self) -> impl Iterator<Item = &Partner> {
+        self.by_resource.values().map(AsRef::as_ref)
+    }
+
     /// How many partners are served.
     pub fn len(&self) -> usize {
         self.by_resource.len()

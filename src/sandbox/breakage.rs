@@ -36,6 +36,9 @@ pub(super) async fn answer(
             work.await.into_response()
         }
         Fault::Status { status, body } => Reply::text(status, "text/plain", body).into_response(),
+        Fault::RetryAfter { status, seconds } => {
+            Reply::text(status, "text/plain", "").with("Retry-After", seconds.to_string()).into_response()
+        }
         Fault::Html => {
             Reply::text(200, "text/html", "<html><body>Please sign in</body></html>").into_response()
         }

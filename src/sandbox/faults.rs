@@ -29,6 +29,13 @@ pub enum Fault {
         #[serde(default)]
         body: String,
     },
+    /// Answers this, says when to come back, and does nothing.
+    RetryAfter {
+        /// HTTP status.
+        status: u16,
+        /// `Retry-After`.
+        seconds: u64,
+    },
     /// Answers 200 and a web page, as a captive portal does.
     Html,
     /// Answers 302.

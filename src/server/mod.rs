@@ -1,5 +1,7 @@
 //! The listeners: TLS, readiness, graceful shutdown.
 
+mod connections;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,9 +18,12 @@ use tokio::task::JoinHandle;
 use crate::api::{self, AdminApi, PublicApi, Readiness};
 use crate::secret::Secret;
 use crate::telemetry::audit::AuditLog;
+use connections::Connections;
 
-/// Connections per listener that are served at once; more wait in the kernel.
+/// Connections of each worker that are served at once; more wait in the kernel.
 const MAX_CONNECTIONS: usize = 25_000;
+/// How long a connection without a request is kept. A client that comes back later makes another one.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// Where and how to listen.
 #[derive(Debug)]
@@ -29,7 +34,7 @@ pub struct ServerSettings {
     pub admin_listen: SocketAddr,
     /// Certificate chain and key of the public listener; `None`: plain HTTP.
     pub tls: Option<ServerTls>,
-    /// A connection whose first request head takes longer is cut off (slow loris).
+    /// A connection whose next request head takes longer is cut off (slow loris).
     pub head_timeout: Duration,
     /// How long requests in flight may take after the signal to stop.
     pub shutdown_grace: Duration,
@@ -103,7 +108,12 @@ fn listen_public(
     settings: &ServerSettings,
     api: Data<PublicApi>,
 ) -> Result<(SocketAddr, Server), ServerError> {
+    // actix-web ends those that stay silent, and times the first head; the rest is up to us.
+    let connections = Connections::new(KEEP_ALIVE + settings.head_timeout, api.clock.clone());
+    tokio::spawn(Connections::watch(Arc::downgrade(&connections)));
     let mut server = HttpServer::new(move || App::new().configure(|config| api::public(&api, config)))
+        .on_connect(move |stream, data| connections.accepted(stream, data))
+        .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(whole_seconds(settings.shutdown_grace))
         .client_request_timeout(settings.head_timeout)
         .max_connections(MAX_CONNECTIONS)

@@ -36,6 +36,51 @@ struct Inner {
     memory_users: Gauge,
     memory_bytes: Gauge,
     audit_lost: Counter,
+    breakers: Family<IdmLabels, Gauge>,
+    in_flight: Family<IdmLabels, Gauge>,
+    queued: Family<IdmLabels, Gauge>,
+    shed: Family<ShedLabels, Counter>,
+    retries: Family<IdmLabels, Counter>,
+}
+
+/// What is counted of one identity server's guard, resolved once.
+#[derive(Debug, Clone)]
+pub struct Guarded {
+    open: Gauge,
+    in_flight: Gauge,
+    queued: Gauge,
+    paused: Counter,
+    overloaded: Counter,
+    retries: Counter,
+}
+
+impl Guarded {
+    /// Its circuit breaker opened, or closed.
+    pub fn opened(&self, open: bool) {
+        self.open.set(i64::from(open));
+    }
+
+    /// Calls under way, and calls that wait: told when somebody asks.
+    pub fn load(&self, in_flight: usize, queued: usize) {
+        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.in_flight.set(number(in_flight));
+        self.queued.set(number(queued));
+    }
+
+    /// A call was not made because the breaker is open.
+    pub fn paused(&self) {
+        self.paused.inc();
+    }
+
+    /// A call was not made because too many are waiting.
+    pub fn overloaded(&self) {
+        self.overloaded.inc();
+    }
+
+    /// A call is made again.
+    pub fn retried(&self) {
+        self.retries.inc();
+    }
 }
 
 /// The counters of one partner that most requests touch, resolved once.
@@ -91,6 +136,17 @@ struct RenewalLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PurgeLabels {
     scope: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IdmLabels {
+    idm: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ShedLabels {
+    idm: String,
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -180,6 +236,21 @@ impl Metrics {
             "Audit records that could not be written",
             audit_lost.clone(),
         );
+        let (breakers, in_flight, queued) = (Family::default(), Family::default(), Family::default());
+        registry.register(
+            "breaker_open",
+            "Whether an identity server's circuit breaker is open",
+            breakers.clone(),
+        );
+        registry.register("calls_in_flight", "Calls to an identity server under way", in_flight.clone());
+        registry.register(
+            "calls_queued",
+            "Calls to an identity server waiting for their turn",
+            queued.clone(),
+        );
+        let (shed, retries) = (Family::default(), Family::default());
+        registry.register("calls_shed", "Calls to an identity server that were not made", shed.clone());
+        registry.register("call_retries", "Calls to an identity server made again", retries.clone());
         Self(Arc::new(Inner {
             registry,
             requests,
@@ -196,6 +267,11 @@ impl Metrics {
             memory_users,
             memory_bytes,
             audit_lost,
+            breakers,
+            in_flight,
+            queued,
+            shed,
+            retries,
         }))
     }
 
@@ -204,6 +280,20 @@ impl Metrics {
         let ok = RequestLabels { code: "ok", partner: partner.to_owned() };
         let hits = |tier| self.0.hits.get_or_create_owned(&TierLabels { tier, partner: partner.to_owned() });
         Served { ok: self.0.requests.get_or_create_owned(&ok), memory: hits("memory"), redis: hits("redis") }
+    }
+
+    /// What is counted of the guard of one identity server; `idm`: from configuration.
+    pub fn guarded(&self, idm: &str) -> Guarded {
+        let (inner, labels) = (&self.0, IdmLabels { idm: idm.to_owned() });
+        let shed = |reason| inner.shed.get_or_create_owned(&ShedLabels { idm: idm.to_owned(), reason });
+        Guarded {
+            open: inner.breakers.get_or_create_owned(&labels),
+            in_flight: inner.in_flight.get_or_create_owned(&labels),
+            queued: inner.queued.get_or_create_owned(&labels),
+            paused: shed("breaker_open"),
+            overloaded: shed("overloaded"),
+            retries: inner.retries.get_or_create_owned(&labels),
+        }
     }
 
     /// A home token was verified, or remembered to have been.

@@ -292,7 +292,7 @@ async fn a_failure_is_never_kept() {
             (&federation.home, refusal("invalid_request")),
             (&federation.partner, refusal("invalid_grant")),
             (&federation.partner, refusal("invalid_scope")),
-            (&federation.partner, Fault::Status { status: 503, body: String::new() }),
+            (&federation.partner, Fault::Status { status: 500, body: String::new() }),
             (&federation.partner, Fault::CutBody),
             (&federation.partner, Fault::WiderScope { scope: "3gpp:mc:ptt_service".to_owned() }),
         ] {

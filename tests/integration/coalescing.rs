@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::support::broker::{Answer, Broker};
-use crate::support::federation::{CLIENT, Federation, Setup, merged};
+use crate::support::federation::{ASKED_ONCE, CLIENT, Federation, Setup, merged};
 use crate::support::redis::Redis;
 use crate::support::{http, until};
 
@@ -118,7 +118,8 @@ async fn who_waits_with_another_home_token_does_not_fail_for_the_first_ones() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_definite_refusal_is_repeated_for_a_moment_and_an_outage_is_not() {
-    let federation = Setup::new().broker("[cache]\nremember_refusals = \"1s\"").start().await;
+    let federation =
+        Setup::new().broker("[cache]\nremember_refusals = \"1s\"").partner(ASKED_ONCE).start().await;
     let refusal =
         |error: &str| Fault::Error { status: 400, error: error.to_owned(), description: String::new() };
     for (fault, status, asked_again) in [

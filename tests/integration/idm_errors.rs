@@ -9,7 +9,7 @@ use mcx_token_broker::sandbox::{Client, Endpoint, Fault, User};
 use serde_json::json;
 
 use crate::support::broker::Answer;
-use crate::support::federation::{Federation, Setup};
+use crate::support::federation::{ASKED_ONCE, Federation, HOME_ASKED_ONCE, Setup};
 use crate::support::refused::{Row, assert_refused};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +50,7 @@ async fn a_user_whom_an_identity_server_refuses_hears_which_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_identity_server_in_trouble_is_temporarily_unavailable() {
-    let federation = Setup::new().start().await;
+    let federation = Setup::new().broker(HOME_ASKED_ONCE).partner(ASKED_ONCE).start().await;
     assert_eq!(federation.exchange(&[]).await.status, 200);
     federation.hand.advance(Duration::from_secs(4000));
     let status = |status, body: &str| Fault::Status { status, body: body.to_owned() };
@@ -100,7 +100,7 @@ async fn what_an_identity_server_asks_us_to_wait_is_passed_on_within_reason() {
     });
     let endpoint =
         format!("[idm]\ntoken_endpoint = \"http://127.0.0.1:{}/token\"", answering(answers.to_vec()));
-    let federation = Setup::new().partner(&endpoint).start().await;
+    let federation = Setup::new().partner(&format!("{endpoint}\n{ASKED_ONCE}")).start().await;
     let row = Row::outage("partner", "partner_unavailable");
     for (asked, told) in rows {
         let answer = assert_refused(&federation, asked, row, federation.exchange(&[])).await;
@@ -136,7 +136,7 @@ async fn an_identity_server_that_is_not_there_is_temporarily_unavailable() {
     let row = Row::outage("home", "home_unreachable");
     assert_refused(&without_home, "home", row, without_home.exchange(&[])).await;
 
-    let without_partner = Setup::new().partner(&format!("[idm]\n{nowhere}")).start().await;
+    let without_partner = Setup::new().partner(&format!("[idm]\n{nowhere}\n{ASKED_ONCE}")).start().await;
     let row = Row::outage("partner", "partner_unreachable");
     assert_refused(&without_partner, "partner", row, without_partner.exchange(&[])).await;
     assert_eq!(without_partner.home.requests(Endpoint::Token), 1);

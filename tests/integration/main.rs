@@ -10,6 +10,7 @@
 mod audit;
 mod authgent;
 mod authgent_broker;
+mod bad_days;
 mod cache;
 mod callers;
 mod cli;
@@ -18,6 +19,7 @@ mod errors;
 mod exchange;
 mod home_keys;
 mod idm_errors;
+mod idm_outages;
 mod introspection;
 mod jwt_hardening;
 mod jwt_mutation;

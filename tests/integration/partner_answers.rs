@@ -377,7 +377,7 @@ fn assertions(federation: &Federation) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_security_token_is_never_sent_twice() {
     let minted = "[security_token]\nsource = \"mint\"\n[security_token.mint]\njti = true\n";
-    let quick = "[connection]\ntimeout = \"600ms\"\n";
+    let quick = "[connection]\ntimeout = \"600ms\"\nretries = 0\n";
     for source in ["", minted] {
         let federation = Setup::new().partner(&format!("{quick}{source}")).start().await;
         let refused =

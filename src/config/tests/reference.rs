@@ -36,7 +36,8 @@ fn the_reference_has_every_key_and_no_other() {
         let problems = Setup::new(&format!("[[{table}]]\nqqqqqqqq = 1\n")).problems();
         assert_eq!(known(&problems), documented(&format!("`[[{table}]]`")), "{table}");
     }
-    for table in ["idm", "security_token", "security_token.mint", "grant", "scopes", "connection"] {
+    for table in ["idm", "security_token", "security_token.mint", "grant", "scopes", "connection", "exchange"]
+    {
         let problems = partner(&format!("[{table}]\nqqqqqqqq = 1\n")).unwrap_err();
         assert_eq!(known(&problems), documented(&format!("`[{table}]`")), "{table}");
     }

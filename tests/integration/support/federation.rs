@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use mcx_token_broker::clock::{Clock, ManualClock, Timestamp};
 use mcx_token_broker::jose::{Algorithm, SigningKey};
 use mcx_token_broker::sandbox::{Behaviour, Sandbox, SandboxOptions, TrustedIssuer, TrustedKeys};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 use toml::Table;
 
@@ -19,6 +19,11 @@ pub(crate) const PARTNER: &str = "county-fire";
 pub(crate) const CLIENT: &str = "mcptt_client";
 /// The partner's default scope.
 pub(crate) const GROUP_MANAGEMENT: &str = "3gpp:mc:ptt_group_management_service";
+
+/// A partner file, and a broker file, whose identity server is asked as often as somebody asks: for tests that count, or
+/// provoke one failure after the other.
+pub(crate) const ASKED_ONCE: &str = "[connection]\nretries = 0\nbreaker_failures = 0\n";
+pub(crate) const HOME_ASKED_ONCE: &str = "[home.connection]\nretries = 0\nbreaker_failures = 0\n";
 
 /// `[server] issuer` of the usual broker file.
 pub(crate) const BROKER_ISSUER: &str = "https://broker.home.example";
@@ -266,6 +271,11 @@ impl Federation {
         Setup::new().start().await
     }
 
+    /// A home access token of the one of many users that has this number. The partner has no accounts to compare with.
+    pub(crate) fn token_of(&self, number: usize) -> String {
+        self.home_token_with("alice", json!({ "sub": format!("user-{number}"), "mcptt_id": null }))
+    }
+
     /// A home access token of `user`, as if logged in at the usual client.
     pub(crate) fn home_token(&self, user: &str) -> String {
         self.home_token_with(user, Value::Object(Map::new()))
@@ -295,6 +305,11 @@ impl Federation {
         let broker = merged(&broker_toml(&self.home), broker);
         let partner = merged(&partner_toml(&self.partner), partner);
         Broker::start(&broker, &[(PARTNER, partner)], &self.clock)
+    }
+
+    /// The same domains, with this broker between them.
+    pub(crate) fn with(self, broker: Broker) -> Self {
+        Self { broker, ..self }
     }
 
     /// As [`Federation::exchange_token`], at a broker of [`Federation::another_broker`].

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use mcx_token_broker::clock::Clock;
+
 pub(crate) mod authgent;
 pub(crate) mod broker;
 pub(crate) mod federation;
 pub(crate) mod forge;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod redis_cluster;
 pub(crate) mod redis_sentinel;
@@ -15,6 +18,12 @@ pub(crate) mod refused;
 
 /// A bound for what must happen at once; reached only when it does not happen at all.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long it has been since this was called, in real time.
+pub(crate) fn stopwatch() -> impl Fn() -> Duration {
+    let clock = Clock::system();
+    move || clock.monotonic()
+}
 
 /// Waits for what another task brings about.
 pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {

@@ -1,0 +1,69 @@
+//! One client connection between requests. actix-web times the first head on a connection and not the later ones: whoever
+//! has made one request could hold the connection for ever with a byte a minute (slow loris), and it is one of a limited
+//! number.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+
+use crate::clock::millis;
+
+/// While a request is being answered.
+const BUSY: u64 = u64::MAX;
+
+/// Since when a connection has had no request.
+#[derive(Debug)]
+pub struct Connection {
+    /// By the monotonic clock, in milliseconds.
+    idle_since: AtomicU64,
+}
+
+impl Connection {
+    /// One that was accepted at `now`, by the monotonic clock.
+    pub fn accepted(now: Duration) -> Arc<Self> {
+        Arc::new(Self { idle_since: AtomicU64::new(millis(now)) })
+    }
+
+    /// For how long it has had no request at `now`.
+    pub fn idle_for(&self, now: Duration) -> Duration {
+        match self.idle_since.load(Ordering::Relaxed) {
+            BUSY => Duration::ZERO,
+            since => now.saturating_sub(Duration::from_millis(since)),
+        }
+    }
+
+    /// The head of a request is there; its answer may take as long as it has to.
+    pub(super) fn begin(request: &HttpRequest) {
+        if let Some(connection) = request.conn_data::<Arc<Self>>() {
+            connection.idle_since.store(BUSY, Ordering::Relaxed);
+        }
+    }
+
+    /// The request has its answer at `now`.
+    pub(super) fn end(request: &HttpRequest, now: Duration) {
+        if let Some(connection) = request.conn_data::<Arc<Self>>() {
+            connection.idle_since.store(millis(now), Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn it_is_idle_before_and_after_a_request_and_not_within() {
+        let seconds = Duration::from_secs;
+        let connection = Connection::accepted(seconds(10));
+        assert_eq!(connection.idle_for(seconds(13)), seconds(3));
+        assert_eq!(connection.idle_for(seconds(1)), Duration::ZERO);
+        connection.idle_since.store(BUSY, Ordering::Relaxed);
+        assert_eq!(connection.idle_for(seconds(9999)), Duration::ZERO);
+        // A request that came without one (a test's) is served all the same.
+        Connection::begin(&TestRequest::default().to_http_request());
+    }
+}

@@ -1,0 +1,201 @@
+//! What stands between us and a server that has a bad day: it costs those who want something of it, and nobody else.
+
+mod breaker;
+mod bulkhead;
+mod retry;
+
+use std::fmt;
+use std::time::Duration;
+
+pub use breaker::{BreakerSettings, BreakerState};
+pub use bulkhead::BulkheadSettings;
+pub use retry::Retries;
+
+use super::IdmError;
+use crate::clock::Clock;
+use crate::telemetry::metrics::{Guarded, Metrics};
+use breaker::{Breaker, Pass, Verdict};
+use bulkhead::Bulkhead;
+use retry::RetryBudget;
+
+/// A call that was given up before it ended says something about the server if it had this long.
+const FAIR_TIME: Duration = Duration::from_secs(1);
+
+/// Limits of the calls to one server.
+#[derive(Debug, Clone, Copy)]
+pub struct GuardSettings {
+    /// How many at a time.
+    pub bulkhead: BulkheadSettings,
+    /// When it is left alone.
+    pub breaker: BreakerSettings,
+    /// How often one leg of one exchange asks again.
+    pub retries: u32,
+    /// Whether a 500 counts against the server. It says that one request went wrong: of a partner, which answers for one
+    /// kind of request, that is enough; at the home IdM it may be what one partner's exchange ran into, and all partners
+    /// share it.
+    pub counts_internal_errors: bool,
+}
+
+/// Bulkhead, circuit breaker and retry budget of one server.
+pub struct Guard {
+    /// For people.
+    name: String,
+    settings: GuardSettings,
+    bulkhead: Bulkhead,
+    breaker: Breaker,
+    budget: RetryBudget,
+    clock: Clock,
+    metrics: Guarded,
+}
+
+/// How a server does, for the admin listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GuardStatus {
+    /// Whether it is called.
+    pub breaker: BreakerState,
+    /// Calls under way.
+    pub in_flight: usize,
+    /// Calls that wait for their turn.
+    pub queued: usize,
+}
+
+impl Guard {
+    /// `name`: of the server, from configuration; a metric label.
+    pub fn new(name: &str, settings: GuardSettings, clock: Clock, metrics: &Metrics) -> Self {
+        Self {
+            name: name.to_owned(),
+            settings,
+            bulkhead: Bulkhead::new(settings.bulkhead),
+            breaker: Breaker::new(settings.breaker),
+            budget: RetryBudget::default(),
+            clock,
+            metrics: metrics.guarded(name),
+        }
+    }
+
+    /// Whether a call would go out now, or at least wait: to be asked before something is obtained for it that is good for
+    /// once. `ahead`: for a call that nobody waits for.
+    ///
+    /// # Errors
+    /// [`IdmError::Paused`], [`IdmError::Overloaded`].
+    pub fn check(&self, ahead: bool) -> Result<(), IdmError> {
+        self.breaker.check(self.clock.monotonic()).map_err(|pause| self.paused(pause))?;
+        let room = if ahead { self.bulkhead.check_spare() } else { self.bulkhead.check() };
+        room.map_err(|_| self.overloaded())
+    }
+
+    /// Makes a call when it is its turn.
+    ///
+    /// # Errors
+    /// Those of the call, and those of [`Guard::check`].
+    pub async fn call<T>(&self, call: impl Future<Output = Result<T, IdmError>>) -> Result<T, IdmError> {
+        let _slot = self.bulkhead.enter().await.map_err(|_| self.overloaded())?;
+        let now = self.clock.monotonic();
+        // Not before: it may have opened while we waited.
+        let pass = self.breaker.admit(now).map_err(|pause| self.paused(pause))?;
+        let mut unsettled = Unsettled { guard: self, pass: Some(pass), since: now };
+        let outcome = call.await;
+        unsettled.settle(self.verdict(outcome.as_ref().err()));
+        outcome
+    }
+
+    /// The retries that one leg of one exchange may make.
+    pub fn retries(&self) -> Retries<'_> {
+        Retries::new(&self.budget, self.settings.retries)
+    }
+
+    /// A retry was made.
+    pub fn count_retry(&self) {
+        self.metrics.retried();
+    }
+
+    /// How the server does.
+    pub fn status(&self) -> GuardStatus {
+        GuardStatus {
+            breaker: self.breaker.state(),
+            in_flight: self.bulkhead.in_flight(),
+            queued: self.bulkhead.queued(),
+        }
+    }
+
+    /// Puts the load into the metrics.
+    pub fn report_load(&self) {
+        self.metrics.load(self.bulkhead.in_flight(), self.bulkhead.queued());
+    }
+
+    /// Only what the server is to blame for: a caller whose requests are refused must not be able to shut others out.
+    fn verdict(&self, error: Option<&IdmError>) -> Verdict {
+        match error {
+            Some(IdmError::Unreachable | IdmError::NoAnswer) => Verdict::Failed(None),
+            Some(IdmError::Unavailable { status: 500, .. }) if !self.settings.counts_internal_errors => {
+                Verdict::Unknown
+            }
+            // Too much of something, or too slow: of a request that went there.
+            Some(IdmError::Unavailable { status: 408 | 429, .. }) => Verdict::Well,
+            Some(IdmError::Unavailable { retry_after, .. }) => Verdict::Failed(*retry_after),
+            Some(IdmError::Refused(_) | IdmError::Nonsense(_)) | None => Verdict::Well,
+            Some(IdmError::Endpoints(_) | IdmError::Signing | IdmError::Paused(_) | IdmError::Overloaded) => {
+                Verdict::Unknown
+            }
+        }
+    }
+
+    fn settle(&self, pass: Pass, verdict: Verdict) {
+        if verdict == Verdict::Well {
+            self.budget.earn();
+        }
+        let Some(state) = self.breaker.settle(pass, verdict, self.clock.monotonic()) else { return };
+        let (idm, state_text) = (&self.name, state.as_str());
+        match state {
+            BreakerState::Open => {
+                tracing::warn!(
+                    idm,
+                    breaker = state_text,
+                    "the identity server keeps failing and is left alone for a while"
+                );
+            }
+            BreakerState::Closed | BreakerState::HalfOpen => {
+                tracing::info!(idm, breaker = state_text, "the identity server answers again");
+            }
+        }
+        self.metrics.opened(state == BreakerState::Open);
+    }
+
+    fn paused(&self, pause: Duration) -> IdmError {
+        self.metrics.paused();
+        IdmError::Paused(pause)
+    }
+
+    fn overloaded(&self) -> IdmError {
+        self.metrics.overloaded();
+        IdmError::Overloaded
+    }
+}
+
+/// A call whose outcome is not known yet. Dropped, it was cut by somebody's deadline.
+struct Unsettled<'g> {
+    guard: &'g Guard,
+    pass: Option<Pass>,
+    since: Duration,
+}
+
+impl Unsettled<'_> {
+    fn settle(&mut self, verdict: Verdict) {
+        if let Some(pass) = self.pass.take() {
+            self.guard.settle(pass, verdict);
+        }
+    }
+}
+
+impl Drop for Unsettled<'_> {
+    fn drop(&mut self) {
+        let took = self.guard.clock.monotonic().saturating_sub(self.since);
+        self.settle(if took >= FAIR_TIME { Verdict::Failed(None) } else { Verdict::Unknown });
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Guard").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,94 @@
+//! The connections of the public listener, and the end of those that hold their place for nothing.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::dev::Extensions;
+use actix_web::rt::net::TcpStream as ActixStream;
+
+use crate::api::Connection;
+use crate::clock::Clock;
+
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// All that are open.
+#[derive(Debug)]
+pub(super) struct Connections {
+    open: Mutex<HashMap<u64, Open>>,
+    next: AtomicU64,
+    longest_idle: Duration,
+    clock: Clock,
+}
+
+#[derive(Debug)]
+struct Open {
+    connection: Weak<Connection>,
+    /// A second handle of its socket: the first one is the server's own, and does not leave it.
+    socket: TcpStream,
+}
+
+/// Takes a connection off the list when the server drops it.
+struct Listed {
+    connections: Arc<Connections>,
+    number: u64,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.connections.open().remove(&self.number);
+    }
+}
+
+impl Connections {
+    /// `longest_idle`: without a whole request head, since the last answer.
+    pub(super) fn new(longest_idle: Duration, clock: Clock) -> Arc<Self> {
+        Arc::new(Self { open: Mutex::default(), next: AtomicU64::new(0), longest_idle, clock })
+    }
+
+    /// Takes note of one that was accepted, for actix-web's `on_connect`.
+    pub(super) fn accepted(self: &Arc<Self>, stream: &dyn Any, data: &mut Extensions) {
+        let tcp = stream.downcast_ref::<ActixStream>();
+        let tls = || Some(stream.downcast_ref::<TlsStream<ActixStream>>()?.get_ref().0);
+        let Some(stream) = tcp.or_else(tls) else { return };
+        // No handle left in this process: then it goes unwatched, as the server's limit of connections is the tighter one.
+        let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return };
+        let connection = Connection::accepted(self.clock.monotonic());
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let open = Open { connection: Arc::downgrade(&connection), socket: TcpStream::from(socket) };
+        self.open().insert(number, open);
+        data.insert(connection);
+        data.insert(Listed { connections: Arc::clone(self), number });
+    }
+
+    /// Cuts those that are too long without a request, until nobody has the list any more.
+    pub(super) async fn watch(connections: Weak<Self>) {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            let Some(connections) = connections.upgrade() else { return };
+            let cut = connections.cut();
+            if cut > 0 {
+                tracing::info!(connections = cut, "cut: no whole request came in time");
+            }
+        }
+    }
+
+    fn cut(&self) -> usize {
+        let now = self.clock.monotonic();
+        let open = self.open();
+        let is_idle =
+            |open: &&Open| open.connection.upgrade().is_some_and(|it| it.idle_for(now) > self.longest_idle);
+        // The server sees the end of the connection and drops it, which takes it off the list.
+        open.values().filter(is_idle).filter(|open| open.socket.shutdown(Shutdown::Both).is_ok()).count()
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<u64, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

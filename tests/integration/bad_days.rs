@@ -1,0 +1,292 @@
+//! A partner's bad day stays the partner's: circuit breaker, bulkhead, retries, and what the others notice of it.
+
+use std::time::Duration;
+
+use mcx_token_broker::sandbox::{Endpoint, Fault, Sandbox, SandboxOptions, TrustedIssuer};
+use serde_json::{Value, json};
+
+use crate::support::broker::Answer;
+use crate::support::federation::{Federation, PARTNER, Setup, merged, partner_toml};
+use crate::support::{http, stopwatch, until};
+
+/// The other partner of [`Pair`].
+const OTHER: &str = "state-police";
+
+fn status(status: u16) -> Fault {
+    Fault::Status { status, body: String::new() }
+}
+
+/// The state of everything, as the admin listener tells it.
+async fn partners(federation: &Federation) -> Value {
+    Answer::of(http().get(format!("{}/api/partners", federation.broker.admin_url()))).await.json()
+}
+
+async fn breaker(federation: &Federation) -> String {
+    partners(federation).await["partners"][0]["token"]["breaker"].as_str().unwrap().to_owned()
+}
+
+async fn ask(federation: &Federation, user: &str, changes: &[(&str, &str)]) -> Answer {
+    federation.exchange_token(&federation.home_token(user), changes).await
+}
+
+/// The one of many users that has this number.
+async fn ask_as(federation: &Federation, number: usize) -> Answer {
+    federation.exchange_token(&federation.token_of(number), &[]).await
+}
+
+/// Assertions that the partner was shown, none twice.
+fn assertions(federation: &Federation) -> usize {
+    let shown = federation.partner.recorded(Endpoint::Token);
+    let mut shown: Vec<_> =
+        shown.iter().map(|request| request.get("assertion").unwrap().to_owned()).collect();
+    shown.sort();
+    let all = shown.len();
+    shown.dedup();
+    assert_eq!(shown.len(), all, "an assertion was used twice");
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_done_is_tried_again_with_a_new_assertion() {
+    for fault in [status(502), status(503), status(504)] {
+        let federation = Setup::new().start().await;
+        federation.partner.fault_times(Endpoint::Token, fault.clone(), 2);
+        let answer = federation.exchange(&[]).await;
+        assert_eq!(answer.status, 200, "{fault:?}: {}", answer.text);
+        assert_eq!(assertions(&federation), 3, "{fault:?}");
+        assert_eq!(federation.home.requests(Endpoint::Token), 3, "{fault:?}: each from the home IdM");
+        let name = format!("mcx_broker_call_retries_total{{idm=\"{PARTNER}\"}}");
+        assert_eq!(federation.broker.metric(&name).await, 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_home_idm_is_asked_again_too() {
+    let federation = Setup::new().start().await;
+    federation.home.fault_times(Endpoint::Token, status(503), 2);
+    let answer = federation.exchange(&[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!((federation.home.requests(Endpoint::Token), assertions(&federation)), (3, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_have_been_done_is_not_tried_again() {
+    for fault in [status(500), status(429), status(408), Fault::CutBody, Fault::HalfHeaders, Fault::Html] {
+        let federation = Setup::new().start().await;
+        federation.partner.fault(Endpoint::Token, fault.clone());
+        let answer = federation.exchange(&[]).await;
+        assert!(answer.status.is_server_error(), "{fault:?}: {}", answer.text);
+        assert_eq!(federation.partner.requests(Endpoint::Token), 1, "{fault:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_that_keeps_failing_is_left_alone_and_looked_at_by_one_request_at_a_time() {
+    let federation = Setup::new().partner("[connection]\nretries = 0").start().await;
+    let kept = ask(&federation, "alice", &[]).await.text_of("access_token");
+    federation.partner.fault(Endpoint::Token, status(500));
+    for number in 0..30 {
+        let answer = ask_as(&federation, number).await;
+        assert_eq!(answer.outcome(), (503, "temporarily_unavailable".to_owned()), "{}", answer.text);
+        assert!(answer.text_of("error_description").starts_with("partner"), "{}", answer.text);
+    }
+    let called = 1 + 10;
+    assert_eq!(federation.partner.requests(Endpoint::Token), called);
+    assert_eq!(federation.home.requests(Endpoint::Token), called, "nothing is obtained for nothing");
+    assert_eq!(breaker(&federation).await, "open");
+    assert_eq!(federation.broker.outcomes("partner_breaker_open").await, 20);
+    let shed = "mcx_broker_calls_shed_total{idm=\"county-fire\",reason=\"breaker_open\"}";
+    assert_eq!(federation.broker.metric(shed).await, 20);
+    assert_eq!(federation.broker.metric("mcx_broker_breaker_open{idm=\"county-fire\"}").await, 1);
+    let answer = ask(&federation, "bob", &[]).await;
+    assert_eq!(answer.headers["retry-after"], "5");
+    assert_eq!(
+        ask(&federation, "alice", &[]).await.text_of("access_token"),
+        kept,
+        "it is not asked for that"
+    );
+
+    federation.hand.advance(Duration::from_secs(5));
+    assert_eq!(ask(&federation, "bob", &[]).await.status, 503);
+    assert_eq!(federation.partner.requests(Endpoint::Token), called + 1, "still ill");
+    assert_eq!(ask(&federation, "bob", &[]).await.headers["retry-after"], "10", "twice as long");
+
+    federation.hand.advance(Duration::from_secs(10));
+    federation.partner.fault(Endpoint::Token, Fault::Hold);
+    let probe = federation.spawn_exchange(&federation.home_token("bob"), &[]);
+    until("one looks", async || federation.partner.requests(Endpoint::Token) == called + 2).await;
+    assert_eq!(ask(&federation, "carol", &[]).await.status, 503, "and nobody else");
+    assert_eq!(breaker(&federation).await, "half_open");
+    federation.partner.clear(Endpoint::Token);
+    assert_eq!(probe.await.unwrap().status, 200);
+    assert_eq!(breaker(&federation).await, "closed");
+    assert_eq!(ask(&federation, "carol", &[]).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_caller_is_to_blame_for_opens_nothing() {
+    let federation = Setup::new().start().await;
+    for (status, error) in
+        [(400, "invalid_grant"), (400, "invalid_scope"), (401, "invalid_client"), (400, "invalid_request")]
+    {
+        let description = String::new();
+        federation
+            .partner
+            .fault(Endpoint::Token, Fault::Error { status, error: error.to_owned(), description });
+        for number in 0..15 {
+            let answer = ask_as(&federation, number).await;
+            assert_ne!(answer.status, 503, "{error}: {}", answer.text);
+        }
+    }
+    federation.partner.clear(Endpoint::Token);
+    assert_eq!(breaker(&federation).await, "closed");
+    assert_eq!(ask(&federation, "alice", &[]).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_partners_server_error_at_the_home_idm_is_not_all_partners_outage() {
+    let federation = Setup::new().start().await;
+    federation.home.fault(Endpoint::Token, status(500));
+    for number in 0..15 {
+        assert_eq!(ask_as(&federation, number).await.status, 503);
+    }
+    assert_eq!(partners(&federation).await["home"]["token"]["breaker"], "closed");
+    federation.home.clear(Endpoint::Token);
+    assert_eq!(ask(&federation, "alice", &[]).await.status, 200);
+    // Silence, and what stands before it, are.
+    federation.home.fault(Endpoint::Token, status(503));
+    for number in 0..45 {
+        assert_eq!(ask_as(&federation, number).await.status, 503);
+    }
+    assert_eq!(partners(&federation).await["home"]["token"]["breaker"], "open");
+    assert!(federation.broker.outcomes("home_breaker_open").await > 10);
+}
+
+/// Two partners, the first with room for four.
+struct Pair {
+    federation: Federation,
+    other: Sandbox,
+}
+
+impl Pair {
+    async fn start(first: &str) -> Self {
+        let setup = Setup::new();
+        let other = SandboxOptions { clock: setup.clock.clone(), ..SandboxOptions::default() };
+        let other = Sandbox::start(other).await.expect("the other partner's IdM starts");
+        let file = merged(&partner_toml(&other), &format!("domains = [\"{OTHER}.example\"]"));
+        let federation = setup.partner(first).beside(OTHER, &file).start().await;
+        other.trust(TrustedIssuer::sandbox(&federation.home.issuer()));
+        Self { federation, other }
+    }
+
+    async fn ask_other(&self, number: usize) -> Answer {
+        let changes = [("resource", &*self.other.issuer())];
+        self.federation.exchange_token(&self.federation.token_of(number), &changes).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_partner_fills_its_own_bulkhead_and_nobody_elses() {
+    let pair = Pair::start("[connection]\nmax_in_flight = 4\nmax_queued = 4").await;
+    let federation = &pair.federation;
+    let kept = ask(federation, "alice", &[]).await.text_of("access_token");
+    federation.partner.fault(Endpoint::Token, Fault::Hold);
+    let waiting: Vec<_> =
+        (0..8).map(|number| federation.spawn_exchange(&federation.token_of(number), &[])).collect();
+    until("they are in, or wait", async || {
+        let all = partners(federation).await;
+        let first = all["partners"].as_array().unwrap().iter().find(|it| it["id"] == PARTNER).unwrap();
+        (&first["token"]["in_flight"], &first["token"]["queued"]) == (&json!(4), &json!(4))
+    })
+    .await;
+    let home_calls = federation.home.requests(Endpoint::Token);
+
+    let elapsed = stopwatch();
+    for number in 0..20 {
+        let answer = ask_as(federation, 100 + number).await;
+        assert_eq!(answer.outcome(), (503, "temporarily_unavailable".to_owned()), "{}", answer.text);
+        assert_eq!(answer.headers["retry-after"], "1");
+    }
+    assert!(elapsed() < Duration::from_secs(3), "shed at once: {:?}", elapsed());
+    assert_eq!(federation.broker.outcomes("partner_overloaded").await, 20);
+    assert_eq!(federation.home.requests(Endpoint::Token), home_calls, "nothing is obtained for nothing");
+    for number in 0..20 {
+        assert_eq!(pair.ask_other(number).await.status, 200, "the other one is well");
+    }
+    assert_eq!(ask(federation, "alice", &[]).await.text_of("access_token"), kept);
+    assert_eq!(federation.broker.metric("mcx_broker_calls_in_flight{idm=\"county-fire\"}").await, 4);
+    assert_eq!(federation.broker.metric("mcx_broker_calls_queued{idm=\"county-fire\"}").await, 4);
+
+    federation.partner.clear(Endpoint::Token);
+    for answer in waiting {
+        assert_eq!(answer.await.unwrap().status, 200, "who was let in is served");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_who_wait_for_one_partner_are_told_at_once() {
+    let federation = Setup::new().partner("[exchange]\nmax_waiting = 8").start().await;
+    federation.partner.fault(Endpoint::Token, Fault::Hold);
+    let alice = federation.home_token("alice");
+    let waiting: Vec<_> = (0..8).map(|_| federation.spawn_exchange(&alice, &[])).collect();
+    until("they wait", async || partners(&federation).await["partners"][0]["waiting"] == 8).await;
+    let answer = federation.exchange_token(&alice, &[]).await;
+    assert_eq!(answer.outcome(), (503, "temporarily_unavailable".to_owned()), "{}", answer.text);
+    assert_eq!(federation.broker.outcomes("partner_too_many_waiting").await, 1);
+    federation.partner.clear(Endpoint::Token);
+    for answer in waiting {
+        assert_eq!(answer.await.unwrap().status, 200);
+    }
+    assert_eq!(partners(&federation).await["partners"][0]["waiting"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_may_have_a_shorter_deadline_than_the_others() {
+    let federation = Setup::new().partner("[exchange]\ntimeout = \"200ms\"").start().await;
+    federation.partner.fault(Endpoint::Token, Fault::Hold);
+    let elapsed = stopwatch();
+    let answer = federation.exchange(&[]).await;
+    assert_eq!(answer.outcome(), (503, "temporarily_unavailable".to_owned()), "{}", answer.text);
+    assert!(elapsed() < Duration::from_secs(3), "{:?}", elapsed());
+    federation.partner.clear(Endpoint::Token);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_retry_after_is_handed_on_and_a_short_one_waited_for() {
+    let federation = Setup::new().start().await;
+    federation.partner.fault(Endpoint::Token, Fault::RetryAfter { status: 503, seconds: 30 });
+    let elapsed = stopwatch();
+    let answer = federation.exchange(&[]).await;
+    assert_eq!((answer.status.as_u16(), &answer.headers["retry-after"]), (503, &"30".parse().unwrap()));
+    assert!(elapsed() < Duration::from_secs(3), "{:?}", elapsed());
+    assert_eq!(federation.partner.requests(Endpoint::Token), 1);
+    // One that fits is waited for.
+    federation.partner.clear(Endpoint::Token);
+    federation.partner.fault_times(Endpoint::Token, Fault::RetryAfter { status: 503, seconds: 1 }, 1);
+    let elapsed = stopwatch();
+    assert_eq!(federation.exchange(&[]).await.status, 200);
+    assert!(elapsed() >= Duration::from_secs(1), "{:?}", elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_listener_says_what_became_of_each_leg() {
+    let federation = Setup::new().start().await;
+    assert_eq!(federation.exchange(&[]).await.status, 200);
+    federation.partner.fault(Endpoint::Token, status(500));
+    assert_eq!(ask(&federation, "bob", &[]).await.status, 503);
+    let all = partners(&federation).await;
+    let seen: Vec<_> = all["partners"][0]["outcomes"].as_array().unwrap().iter().collect();
+    let counted: Vec<_> = seen.iter().map(|it| (&it["leg"], &it["code"], &it["count"])).collect();
+    assert_eq!(
+        counted,
+        [
+            (&json!("home"), &json!("ok"), &json!(2)),
+            (&json!("partner"), &json!("ok"), &json!(1)),
+            (&json!("partner"), &json!("partner_unavailable"), &json!(1)),
+        ]
+    );
+    assert!(seen[0]["last"].as_str().unwrap().ends_with('Z'), "{all}");
+    let idle = json!({"breaker": "closed", "in_flight": 0, "queued": 0});
+    assert_eq!((&all["partners"][0]["token"], &all["home"]["token"]), (&idle, &idle));
+    assert_eq!(all["home"]["introspection"], Value::Null);
+}
