@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 
-use crate::clock::millis;
+use crate::clock::{Clock, millis};
 
 /// While a request is being answered.
 const BUSY: u64 = u64::MAX;
@@ -16,21 +16,22 @@ const BUSY: u64 = u64::MAX;
 /// Since when a connection has had no request.
 #[derive(Debug)]
 pub struct Connection {
-    /// By the monotonic clock, in milliseconds.
+    /// By the clock's monotonic time, in milliseconds.
     idle_since: AtomicU64,
+    clock: Clock,
 }
 
 impl Connection {
-    /// One that was accepted at `now`, by the monotonic clock.
-    pub fn accepted(now: Duration) -> Arc<Self> {
-        Arc::new(Self { idle_since: AtomicU64::new(millis(now)) })
+    /// One that has just been accepted.
+    pub fn accepted(clock: Clock) -> Arc<Self> {
+        Arc::new(Self { idle_since: AtomicU64::new(millis(clock.monotonic())), clock })
     }
 
-    /// For how long it has had no request at `now`.
-    pub fn idle_for(&self, now: Duration) -> Duration {
+    /// For how long it has had no request.
+    pub fn idle_for(&self) -> Duration {
         match self.idle_since.load(Ordering::Relaxed) {
             BUSY => Duration::ZERO,
-            since => now.saturating_sub(Duration::from_millis(since)),
+            since => self.clock.monotonic().saturating_sub(Duration::from_millis(since)),
         }
     }
 
@@ -41,10 +42,10 @@ impl Connection {
         }
     }
 
-    /// The request has its answer at `now`.
-    pub(super) fn end(request: &HttpRequest, now: Duration) {
+    /// The request has its answer.
+    pub(super) fn end(request: &HttpRequest) {
         if let Some(connection) = request.conn_data::<Arc<Self>>() {
-            connection.idle_since.store(millis(now), Ordering::Relaxed);
+            connection.idle_since.store(millis(connection.clock.monotonic()), Ordering::Relaxed);
         }
     }
 }
@@ -54,15 +55,16 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
+    use crate::clock::Timestamp;
 
     #[test]
     fn it_is_idle_before_and_after_a_request_and_not_within() {
-        let seconds = Duration::from_secs;
-        let connection = Connection::accepted(seconds(10));
-        assert_eq!(connection.idle_for(seconds(13)), seconds(3));
-        assert_eq!(connection.idle_for(seconds(1)), Duration::ZERO);
+        let (clock, hand) = Clock::manual(Timestamp::from_unix_seconds(0));
+        let connection = Connection::accepted(clock);
+        hand.advance(Duration::from_secs(3));
+        assert_eq!(connection.idle_for(), Duration::from_secs(3));
         connection.idle_since.store(BUSY, Ordering::Relaxed);
-        assert_eq!(connection.idle_for(seconds(9999)), Duration::ZERO);
+        assert_eq!(connection.idle_for(), Duration::ZERO);
         // A request that came without one (a test's) is served all the same.
         Connection::begin(&TestRequest::default().to_http_request());
     }

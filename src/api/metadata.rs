@@ -8,6 +8,6 @@ use super::{Connection, PublicApi};
 
 /// What the broker is and where.
 pub async fn get(request: HttpRequest, api: Data<PublicApi>) -> HttpResponse {
-    Connection::end(&request, api.clock.monotonic());
+    Connection::end(&request);
     HttpResponse::Ok().insert_header((CACHE_CONTROL, "public, max-age=300")).json(&api.metadata)
 }

@@ -114,8 +114,8 @@ pub fn public(api: &web::Data<PublicApi>, config: &mut ServiceConfig) {
         .default_service(web::to(no_such_path));
 }
 
-async fn no_such_path(request: HttpRequest, api: web::Data<PublicApi>) -> HttpResponse {
-    Connection::end(&request, api.clock.monotonic());
+async fn no_such_path(request: HttpRequest) -> HttpResponse {
+    Connection::end(&request);
     HttpResponse::NotFound().finish()
 }
 

@@ -26,6 +26,7 @@ pub async fn get(request: HttpRequest, api: Data<AdminApi>) -> HttpResponse {
             "token": guard(exchange.security_tokens.guard().status()),
             "introspection": introspector.map(|introspection| guard(introspection.status())),
         },
+        "acquisitions": exchange.under_way(),
         "partners": partners.into_iter().map(status).collect::<Vec<_>>(),
     }))
 }

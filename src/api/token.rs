@@ -61,9 +61,8 @@ fn answer(
     outcome: Result<Granted, TokenError>,
 ) -> HttpResponse {
     record(api, attempt, &outcome);
-    let now = api.clock.monotonic();
-    Connection::end(request, now);
-    let millis = || millis(now.saturating_sub(attempt.started));
+    Connection::end(request);
+    let millis = || millis(api.clock.monotonic().saturating_sub(attempt.started));
     let mut response = match outcome {
         Ok(granted) => {
             // Hits are metrics and audit records: a log line costs as much as the whole answer.

@@ -46,6 +46,19 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// What is left of the token's life: by the wall clock, and by the monotonic one if it is kept here, so that a wall clock
+    /// that is set back does not make it longer.
+    pub(super) fn left(&self, lifetimes: &Lifetimes, now: Timestamp, monotonic: u64) -> Duration {
+        let Slot { until, token, .. } = &self.slots[self.place];
+        let left = now.until(token.expires_at);
+        if *until == 0 {
+            return left;
+        }
+        // What comes after the time in which it is served.
+        let rest = lifetimes.end(token).until(token.expires_at);
+        left.min(Duration::from_millis(until.saturating_sub(monotonic)) + rest)
+    }
+
     /// A token that is kept nowhere.
     pub fn nowhere(token: CachedToken) -> Self {
         Self { slots: Arc::new([Slot { entry: [0; 16], since: 0, until: 0, token }]), place: 0 }
@@ -197,7 +210,7 @@ impl MemoryTier {
         self.max_age == Some(0)
     }
 
-    fn monotonic(&self) -> u64 {
+    pub(super) fn monotonic(&self) -> u64 {
         millis(self.clock.monotonic())
     }
 

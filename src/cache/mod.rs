@@ -26,7 +26,7 @@ pub use redis::{Deployment, Lock, RedisError, RedisSettings, RedisTier};
 pub use sealing::{SealingError, SealingKeys};
 use signals::Signals;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 
 /// More entries of one user than partners, clients and sets of scopes make: then it begins anew, so that a client that
 /// asks for every combination of scopes fills nothing.
@@ -296,7 +296,12 @@ impl TokenCache {
         }
     }
 
-    /// What is left of a token's life.
+    /// What is left of a token's life at `now`.
+    pub fn left(&self, token: &Kept, now: Timestamp) -> Duration {
+        token.left(&self.lifetimes, now, self.memory.monotonic())
+    }
+
+    /// How long tokens are served and kept.
     pub fn lifetimes(&self) -> &Lifetimes {
         &self.lifetimes
     }

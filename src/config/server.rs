@@ -33,6 +33,8 @@ pub struct Server {
     pub max_token_bytes: usize,
     /// Overall deadline of one exchange, both legs.
     pub request_timeout: Duration,
+    /// How long a connection without a request is kept.
+    pub keep_alive: Duration,
     /// How long requests in flight may go on after the signal to stop.
     pub shutdown_grace: Duration,
     /// Worker threads; `None`: one per core.
@@ -62,6 +64,8 @@ pub(super) struct ServerTable {
     #[serde(deserialize_with = "value::duration")]
     request_timeout: Duration,
     #[serde(deserialize_with = "value::duration")]
+    keep_alive: Duration,
+    #[serde(deserialize_with = "value::duration")]
     shutdown_grace: Duration,
     workers: Option<u16>,
     tls: Option<TlsTable>,
@@ -83,6 +87,7 @@ impl Default for ServerTable {
             max_body_bytes: 65_536,
             max_token_bytes: 16_384,
             request_timeout: Duration::from_secs(15),
+            keep_alive: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(10),
             workers: None,
             tls: None,
@@ -130,6 +135,12 @@ impl ServerTable {
             Duration::from_millis(100),
             Duration::from_secs(300),
         );
+        findings.between(
+            "server.keep_alive",
+            self.keep_alive,
+            Duration::from_secs(1),
+            Duration::from_secs(600),
+        );
         findings.demand(
             self.workers != Some(0),
             "server.workers",
@@ -144,6 +155,7 @@ impl ServerTable {
             max_body_bytes: self.max_body_bytes as usize,
             max_token_bytes: self.max_token_bytes as usize,
             request_timeout: self.request_timeout,
+            keep_alive: self.keep_alive,
             shutdown_grace: self.shutdown_grace,
             workers: self.workers.map(usize::from),
             tls,

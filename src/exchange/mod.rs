@@ -160,6 +160,11 @@ impl Exchange {
         }
     }
 
+    /// Tokens that are being obtained now, for those who wait and ahead of time.
+    pub fn under_way(&self) -> usize {
+        self.flights.len()
+    }
+
     /// One exchange, counted under its outcome and, once it is found, its partner.
     pub async fn token(
         self: &Arc<Self>,
@@ -213,7 +218,7 @@ impl Exchange {
         if tier.is_some() {
             self.renew_ahead(&allowed, key, &token, now);
         }
-        let expires_in = now.until(token.expires_at);
+        let expires_in = self.cache.left(&token, now);
         if expires_in < LEAST_LIFETIME {
             return Err(ExchangeError::ShortLived);
         }

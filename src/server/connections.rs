@@ -24,6 +24,7 @@ pub(super) struct Connections {
     open: Mutex<HashMap<u64, Open>>,
     next: AtomicU64,
     longest_idle: Duration,
+    /// The system's, whatever the broker's: sockets know no other.
     clock: Clock,
 }
 
@@ -48,8 +49,9 @@ impl Drop for Listed {
 
 impl Connections {
     /// `longest_idle`: without a whole request head, since the last answer.
-    pub(super) fn new(longest_idle: Duration, clock: Clock) -> Arc<Self> {
-        Arc::new(Self { open: Mutex::default(), next: AtomicU64::new(0), longest_idle, clock })
+    pub(super) fn new(longest_idle: Duration) -> Arc<Self> {
+        let (open, next, clock) = (Mutex::default(), AtomicU64::new(0), Clock::system());
+        Arc::new(Self { open, next, longest_idle, clock })
     }
 
     /// Takes note of one that was accepted, for actix-web's `on_connect`.
@@ -59,7 +61,7 @@ impl Connections {
         let Some(stream) = tcp.or_else(tls) else { return };
         // No handle left in this process: then it goes unwatched, as the server's limit of connections is the tighter one.
         let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return };
-        let connection = Connection::accepted(self.clock.monotonic());
+        let connection = Connection::accepted(self.clock.clone());
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let open = Open { connection: Arc::downgrade(&connection), socket: TcpStream::from(socket) };
         self.open().insert(number, open);
@@ -80,10 +82,9 @@ impl Connections {
     }
 
     fn cut(&self) -> usize {
-        let now = self.clock.monotonic();
         let open = self.open();
         let is_idle =
-            |open: &&Open| open.connection.upgrade().is_some_and(|it| it.idle_for(now) > self.longest_idle);
+            |open: &&Open| open.connection.upgrade().is_some_and(|it| it.idle_for() > self.longest_idle);
         // The server sees the end of the connection and drops it, which takes it off the list.
         open.values().filter(is_idle).filter(|open| open.socket.shutdown(Shutdown::Both).is_ok()).count()
     }

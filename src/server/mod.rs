@@ -22,8 +22,6 @@ use connections::Connections;
 
 /// Connections of each worker that are served at once; more wait in the kernel.
 const MAX_CONNECTIONS: usize = 25_000;
-/// How long a connection without a request is kept. A client that comes back later makes another one.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// Where and how to listen.
 #[derive(Debug)]
@@ -36,6 +34,8 @@ pub struct ServerSettings {
     pub tls: Option<ServerTls>,
     /// A connection whose next request head takes longer is cut off (slow loris).
     pub head_timeout: Duration,
+    /// How long a connection without a request is kept. A client that comes back later makes another one.
+    pub keep_alive: Duration,
     /// How long requests in flight may take after the signal to stop.
     pub shutdown_grace: Duration,
     /// Worker threads; `None`: one per core.
@@ -109,11 +109,11 @@ fn listen_public(
     api: Data<PublicApi>,
 ) -> Result<(SocketAddr, Server), ServerError> {
     // actix-web ends those that stay silent, and times the first head; the rest is up to us.
-    let connections = Connections::new(KEEP_ALIVE + settings.head_timeout, api.clock.clone());
+    let connections = Connections::new(settings.keep_alive + settings.head_timeout);
     tokio::spawn(Connections::watch(Arc::downgrade(&connections)));
     let mut server = HttpServer::new(move || App::new().configure(|config| api::public(&api, config)))
         .on_connect(move |stream, data| connections.accepted(stream, data))
-        .keep_alive(KEEP_ALIVE)
+        .keep_alive(settings.keep_alive)
         .shutdown_timeout(whole_seconds(settings.shutdown_grace))
         .client_request_timeout(settings.head_timeout)
         .max_connections(MAX_CONNECTIONS)

@@ -1,0 +1,107 @@
+//! Clients that hold their place for nothing, and more than can be served.
+
+use mcx_token_broker::sandbox::{Endpoint, Fault};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::support::broker::Broker;
+use crate::support::federation::Setup;
+use crate::support::{PATIENCE, until};
+
+/// The shortest times that can be configured: a head may take a second, and as long before it a connection is kept.
+const IMPATIENT: &str = "[server]\nrequest_timeout = \"200ms\"\nkeep_alive = \"1s\"";
+
+async fn connect(broker: &Broker) -> TcpStream {
+    TcpStream::connect(broker.url().replace("http://", "")).await.unwrap()
+}
+
+/// Sends `request` and reads one answer with a body of a stated length.
+async fn ask(stream: &mut TcpStream, request: &str) -> String {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    loop {
+        if let Some((head, body)) = answer.split_once("\r\n\r\n") {
+            let length = head
+                .lines()
+                .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            if body.len() >= length.unwrap_or(0) {
+                return answer;
+            }
+        }
+        let mut buffer = [0; 4096];
+        let read = timeout(PATIENCE, stream.read(&mut buffer)).await.expect("an answer").unwrap();
+        assert!(read > 0, "closed after {answer:?}");
+        answer.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+    }
+}
+
+/// Whether the broker ends the connection.
+async fn is_cut(mut stream: TcpStream) -> bool {
+    let mut rest = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut rest)).await.is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_never_ends_is_cut_on_a_connection_that_was_served_before() {
+    let federation = Setup::new().broker(IMPATIENT).start().await;
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: broker\r\n\r\n");
+    for (path, status) in [("/jwks", "200"), ("/token", "405"), ("/nothing", "404")] {
+        let mut stream = connect(&federation.broker).await;
+        for _ in 0..2 {
+            let answer = ask(&mut stream, &get(path)).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
+        }
+        stream.write_all(b"POST /token HTTP/1.1\r\nHost: bro").await.unwrap();
+        let (reader, mut writer) = stream.into_split();
+        // A byte now and then, as a slow loris does.
+        let dribble = tokio::spawn(async move {
+            while writer.write_all(b"k").await.is_ok() {
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+            writer
+        });
+        let mut reader = reader;
+        let mut rest = Vec::new();
+        let ended = timeout(PATIENCE, reader.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "{path}: it goes on for ever");
+        dribble.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_whose_request_takes_long_is_not_cut() {
+    let federation =
+        Setup::new().broker("[server]\nrequest_timeout = \"20s\"\nkeep_alive = \"1s\"").start().await;
+    federation.partner.fault(Endpoint::Token, Fault::Delay { milliseconds: 8000 });
+    let slow = federation.another_broker(
+        "[server]\nrequest_timeout = \"20s\"\nkeep_alive = \"1s\"",
+        "[connection]\ntimeout = \"15s\"",
+    );
+    let answer = federation.exchange_at(&slow, &federation.home_token("alice"), &[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_without_end_and_a_body_without_end_are_cut() {
+    let federation = Setup::new().start().await;
+    let mut endless_head = connect(&federation.broker).await;
+    let junk = format!("x-junk: {}\r\n", "j".repeat(1000));
+    endless_head.write_all(b"POST /token HTTP/1.1\r\nHost: broker\r\n").await.unwrap();
+    let mut sent = 0_usize;
+    while sent < 4 << 20 && endless_head.write_all(junk.as_bytes()).await.is_ok() {
+        sent += junk.len();
+    }
+    assert!(is_cut(endless_head).await);
+    assert!(sent < 4 << 20, "{sent} bytes of a head were taken");
+
+    let mut endless_body = connect(&federation.broker).await;
+    let head = "POST /token HTTP/1.1\r\nHost: broker\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+        Transfer-Encoding: chunked\r\n\r\n";
+    endless_body.write_all(head.as_bytes()).await.unwrap();
+    let chunk = format!("1000\r\n{}\r\n", "a".repeat(0x1000));
+    // Its answer is there at once; what comes after that is thrown away for a second, so that the answer can be read.
+    let pour = async { while endless_body.write_all(chunk.as_bytes()).await.is_ok() {} };
+    assert!(timeout(PATIENCE, pour).await.is_ok(), "it is taken for ever");
+    until("it is counted", async || federation.broker.outcomes("request_too_large").await == 1).await;
+}
