@@ -5,6 +5,7 @@
 //! back to it or does not, and reads the generations with each, so that a message that got lost is made good a second later.
 
 use std::sync::Weak;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -197,6 +198,7 @@ impl TokenCache {
     }
 
     fn set_listening(&self, listens: bool) {
+        self.listens.store(listens, Ordering::Relaxed);
         if let Some(redis) = &self.redis {
             redis.set_listening(listens);
         }

@@ -76,6 +76,8 @@ pub struct TokenCache {
     signals: Signals,
     /// Whether the generations of the other replicas were asked for.
     settled: AtomicBool,
+    /// Whether the other replicas are heard.
+    listens: AtomicBool,
     settling: Notify,
     clock: Clock,
 }
@@ -101,6 +103,7 @@ impl TokenCache {
             lifetimes,
             memory,
             settled: AtomicBool::new(redis.is_none()),
+            listens: AtomicBool::new(false),
             settling: Notify::new(),
             redis,
             generations: Generations::default(),
@@ -309,6 +312,11 @@ impl TokenCache {
     /// Whether the Redis tier answers; `None`: there is none.
     pub fn redis_answers(&self) -> Option<bool> {
         self.redis.as_ref().map(RedisTier::answers)
+    }
+
+    /// Whether the other replicas are heard through Redis; `None`: there is none.
+    pub fn listens(&self) -> Option<bool> {
+        self.redis.as_ref().map(|_| self.listens.load(Ordering::Relaxed))
     }
 
     /// How many users have entries in memory, and how many bytes they are taken for.

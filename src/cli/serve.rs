@@ -37,6 +37,7 @@ impl Serve {
         for warning in &configuration.warnings {
             tracing::warn!("{warning}");
         }
+        raise_open_files();
         let app = match App::wire(&configuration, &Clock::system()) {
             Ok(app) => app,
             Err(problems) => return Ok(unusable(problems)),
@@ -48,6 +49,15 @@ impl Serve {
         }
         running.stop().await?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A connection takes two files, and the usual soft limit is 1024: systems have it for programs that use `select`, and
+/// leave it to the others to raise it.
+fn raise_open_files() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(open_files) => tracing::info!(open_files, "the limit of open files"),
+        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
     }
 }
 

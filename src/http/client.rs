@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::Ipv4Addr;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -13,6 +13,7 @@ use rustls::pki_types::CertificateDer;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
+use super::resolver::Resolver;
 use crate::secret::Secret;
 
 /// Limits and trust of one peer.
@@ -110,6 +111,7 @@ impl HttpClient {
             // A retry could replay an assertion: who wants another try asks for another assertion.
             .retry(reqwest::retry::never())
             .no_proxy()
+            .dns_resolver(Arc::new(Resolver::default()))
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.timeout)
             .pool_idle_timeout(Duration::from_secs(30))

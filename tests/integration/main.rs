@@ -41,6 +41,7 @@ mod samples;
 mod secrets;
 mod seeds;
 mod shift_change;
+mod start_and_stop;
 mod support;
 mod tls;
 mod vendors;

@@ -62,7 +62,10 @@ async fn the_broker_is_live_and_ready_whoever_else_is_away() {
     let alone = Broker::start(&toml, &[], &mcx_token_broker::clock::Clock::system());
     let ready = admin(&alone, "/ready").await;
     assert_eq!(ready.status, 200);
-    assert_eq!(ready.json(), json!({"ready": true, "home_keys": false, "redis": true, "partners": 0}));
+    assert_eq!(
+        ready.json(),
+        json!({"ready": true, "home_keys": false, "redis": true, "replicas_heard": false, "partners": 0})
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
