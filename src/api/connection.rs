@@ -3,49 +3,68 @@
 //! number.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::HttpRequest;
 
 use crate::clock::{Clock, millis};
 
-/// While a request is being answered.
-const BUSY: u64 = u64::MAX;
-
 /// Since when a connection has had no request.
 #[derive(Debug)]
 pub struct Connection {
-    /// By the clock's monotonic time, in milliseconds.
+    /// Requests that are being answered: with HTTP/2 there can be several.
+    requests: AtomicUsize,
+    /// When the last one ended, by the clock's monotonic time, in milliseconds.
     idle_since: AtomicU64,
     clock: Clock,
 }
 
+/// A request whose head is there, until it is dropped: its answer may take as long as it has to.
+#[must_use]
+pub(super) struct Busy(Option<Arc<Connection>>);
+
 impl Connection {
     /// One that has just been accepted.
     pub fn accepted(clock: Clock) -> Arc<Self> {
-        Arc::new(Self { idle_since: AtomicU64::new(millis(clock.monotonic())), clock })
+        let idle_since = AtomicU64::new(millis(clock.monotonic()));
+        Arc::new(Self { requests: AtomicUsize::new(0), idle_since, clock })
     }
 
     /// For how long it has had no request.
     pub fn idle_for(&self) -> Duration {
-        match self.idle_since.load(Ordering::Relaxed) {
-            BUSY => Duration::ZERO,
-            since => self.clock.monotonic().saturating_sub(Duration::from_millis(since)),
+        if self.requests.load(Ordering::Acquire) > 0 {
+            return Duration::ZERO;
         }
+        let since = Duration::from_millis(self.idle_since.load(Ordering::Acquire));
+        self.clock.monotonic().saturating_sub(since)
     }
 
-    /// The head of a request is there; its answer may take as long as it has to.
-    pub(super) fn begin(request: &HttpRequest) {
-        if let Some(connection) = request.conn_data::<Arc<Self>>() {
-            connection.idle_since.store(BUSY, Ordering::Relaxed);
-        }
+    fn begin(&self) {
+        self.requests.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The request has its answer.
-    pub(super) fn end(request: &HttpRequest) {
-        if let Some(connection) = request.conn_data::<Arc<Self>>() {
-            connection.idle_since.store(millis(connection.clock.monotonic()), Ordering::Relaxed);
+    fn end(&self) {
+        self.idle_since.store(millis(self.clock.monotonic()), Ordering::Release);
+        self.requests.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Busy {
+    /// The connection that `request` came on is busy with it.
+    pub(super) fn with(request: &HttpRequest) -> Self {
+        let connection = request.conn_data::<Arc<Connection>>().cloned();
+        if let Some(connection) = &connection {
+            connection.begin();
+        }
+        Self(connection)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.0 {
+            connection.end();
         }
     }
 }
@@ -58,14 +77,23 @@ mod tests {
     use crate::clock::Timestamp;
 
     #[test]
-    fn it_is_idle_before_and_after_a_request_and_not_within() {
+    fn it_is_idle_before_and_after_its_requests_and_not_within_any() {
         let (clock, hand) = Clock::manual(Timestamp::from_unix_seconds(0));
+        let pass = |seconds| hand.advance(Duration::from_secs(seconds));
         let connection = Connection::accepted(clock);
-        hand.advance(Duration::from_secs(3));
+        pass(3);
         assert_eq!(connection.idle_for(), Duration::from_secs(3));
-        connection.idle_since.store(BUSY, Ordering::Relaxed);
+        connection.begin();
+        connection.begin();
+        pass(60);
         assert_eq!(connection.idle_for(), Duration::ZERO);
-        // A request that came without one (a test's) is served all the same.
-        Connection::begin(&TestRequest::default().to_http_request());
+        connection.end();
+        pass(60);
+        assert_eq!(connection.idle_for(), Duration::ZERO, "one of two streams goes on");
+        connection.end();
+        pass(2);
+        assert_eq!(connection.idle_for(), Duration::from_secs(2));
+        // A request that came on none that is watched is served all the same.
+        drop(Busy::with(&TestRequest::default().to_http_request()));
     }
 }

@@ -4,10 +4,10 @@ use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::{Connection, PublicApi};
+use super::{Busy, PublicApi};
 
 /// The key set.
 pub async fn get(request: HttpRequest, api: Data<PublicApi>) -> HttpResponse {
-    Connection::end(&request);
+    let _busy = Busy::with(&request);
     HttpResponse::Ok().insert_header((CACHE_CONTROL, "public, max-age=300")).json(&api.jwks)
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
+use connection::Busy;
 pub use connection::Connection;
 
 use crate::clock::Clock;
@@ -115,7 +116,7 @@ pub fn public(api: &web::Data<PublicApi>, config: &mut ServiceConfig) {
 }
 
 async fn no_such_path(request: HttpRequest) -> HttpResponse {
-    Connection::end(&request);
+    let _busy = Busy::with(&request);
     HttpResponse::NotFound().finish()
 }
 

@@ -6,7 +6,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use super::error::TokenError;
-use super::{Connection, PublicApi, body};
+use super::{Busy, PublicApi, body};
 use crate::cache::Tier;
 use crate::client::Credentials;
 use crate::clock::millis;
@@ -22,16 +22,17 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Answers one token request.
 pub async fn post(request: HttpRequest, payload: Payload, api: Data<PublicApi>) -> HttpResponse {
-    Connection::begin(&request);
+    let _busy = Busy::with(&request);
     let mut attempt = Attempt::new(api.request_ids.next(), &api.clock);
     let outcome = grant(&request, payload, &api, &mut attempt).await;
-    answer(&request, &api, &attempt, outcome)
+    answer(&api, &attempt, outcome)
 }
 
 /// Answers every other method.
 pub async fn other_method(request: HttpRequest, api: Data<PublicApi>) -> HttpResponse {
+    let _busy = Busy::with(&request);
     let attempt = Attempt::new(api.request_ids.next(), &api.clock);
-    answer(&request, &api, &attempt, Err(TokenError::Method))
+    answer(&api, &attempt, Err(TokenError::Method))
 }
 
 async fn grant(
@@ -54,14 +55,8 @@ async fn grant(
 }
 
 /// Whatever the outcome: counted, written down, told, rendered.
-fn answer(
-    request: &HttpRequest,
-    api: &PublicApi,
-    attempt: &Attempt,
-    outcome: Result<Granted, TokenError>,
-) -> HttpResponse {
+fn answer(api: &PublicApi, attempt: &Attempt, outcome: Result<Granted, TokenError>) -> HttpResponse {
     record(api, attempt, &outcome);
-    Connection::end(request);
     let millis = || millis(api.clock.monotonic().saturating_sub(attempt.started));
     let mut response = match outcome {
         Ok(granted) => {

@@ -32,6 +32,7 @@ impl Wiring<'_> {
             admin_listen: self.configuration.admin.listen,
             tls,
             head_timeout: server.request_timeout.clamp(LEAST_HEAD_TIMEOUT, HEAD_TIMEOUT),
+            max_connections: server.max_connections,
             keep_alive: server.keep_alive,
             shutdown_grace: server.shutdown_grace,
             workers: server.workers,

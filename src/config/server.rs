@@ -33,6 +33,8 @@ pub struct Server {
     pub max_token_bytes: usize,
     /// Overall deadline of one exchange, both legs.
     pub request_timeout: Duration,
+    /// Connections of each worker that are served at once.
+    pub max_connections: usize,
     /// How long a connection without a request is kept.
     pub keep_alive: Duration,
     /// How long requests in flight may go on after the signal to stop.
@@ -63,6 +65,7 @@ pub(super) struct ServerTable {
     max_token_bytes: u32,
     #[serde(deserialize_with = "value::duration")]
     request_timeout: Duration,
+    max_connections: u32,
     #[serde(deserialize_with = "value::duration")]
     keep_alive: Duration,
     #[serde(deserialize_with = "value::duration")]
@@ -87,6 +90,7 @@ impl Default for ServerTable {
             max_body_bytes: 65_536,
             max_token_bytes: 16_384,
             request_timeout: Duration::from_secs(15),
+            max_connections: 25_000,
             keep_alive: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(10),
             workers: None,
@@ -135,6 +139,12 @@ impl ServerTable {
             Duration::from_millis(100),
             Duration::from_secs(300),
         );
+        findings.demand(
+            self.max_connections > 0,
+            "server.max_connections",
+            "is zero",
+            "remove it, or write at least 1",
+        );
         findings.between(
             "server.keep_alive",
             self.keep_alive,
@@ -155,6 +165,7 @@ impl ServerTable {
             max_body_bytes: self.max_body_bytes as usize,
             max_token_bytes: self.max_token_bytes as usize,
             request_timeout: self.request_timeout,
+            max_connections: self.max_connections as usize,
             keep_alive: self.keep_alive,
             shutdown_grace: self.shutdown_grace,
             workers: self.workers.map(usize::from),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::clock::Clock;
 use crate::idm::{Idm, IdmError};
@@ -13,6 +13,9 @@ use crate::secret::sha256;
 
 /// While there are no keys at all, the endpoint is asked again this soon: every user waits for it.
 const COOLDOWN_WITHOUT_KEYS: Duration = Duration::from_secs(1);
+
+/// Requests that wait for a key set at a time. Their tokens are not verified: anybody can send them.
+const MAX_WAITING: usize = 1024;
 
 /// Where the keys come from.
 #[derive(Debug)]
@@ -67,6 +70,8 @@ pub struct RemoteKeys {
     interval: Duration,
     current: ArcSwapOption<Fetched>,
     last_attempt: Mutex<Option<Attempt>>,
+    /// Places for those who wait for a set.
+    waiting: Semaphore,
 }
 
 #[derive(Debug)]
@@ -88,7 +93,8 @@ impl RemoteKeys {
     /// `cooldown`: between two refreshes because of unknown keys; `interval`: after which the set is refreshed in the background.
     pub fn new(idm: Arc<Idm>, clock: Clock, cooldown: Duration, interval: Duration) -> Arc<Self> {
         let (current, last_attempt) = (ArcSwapOption::empty(), Mutex::new(None));
-        Arc::new(Self { idm, clock, cooldown, interval, current, last_attempt })
+        let waiting = Semaphore::new(MAX_WAITING);
+        Arc::new(Self { idm, clock, cooldown, interval, current, last_attempt, waiting })
     }
 
     async fn verify(
@@ -125,6 +131,7 @@ impl RemoteKeys {
 
     /// Fetches the set unless somebody did since `seen`, or the cooldown lasts. Returns why the last attempt failed.
     async fn refresh(self: &Arc<Self>, seen: Option<Duration>) -> Option<IdmError> {
+        let Ok(_place) = self.waiting.try_acquire() else { return Some(IdmError::Overloaded) };
         let keys = Arc::clone(self);
         // A task of its own: a caller that hangs up must not abort the refresh that others wait for.
         let refreshed = tokio::spawn(async move {

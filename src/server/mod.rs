@@ -20,9 +20,6 @@ use crate::secret::Secret;
 use crate::telemetry::audit::AuditLog;
 use connections::Connections;
 
-/// Connections of each worker that are served at once; more wait in the kernel.
-const MAX_CONNECTIONS: usize = 25_000;
-
 /// Where and how to listen.
 #[derive(Debug)]
 pub struct ServerSettings {
@@ -34,6 +31,8 @@ pub struct ServerSettings {
     pub tls: Option<ServerTls>,
     /// A connection whose next request head takes longer is cut off (slow loris).
     pub head_timeout: Duration,
+    /// Connections of each worker of the public listener that are served at once; more wait in the kernel.
+    pub max_connections: usize,
     /// How long a connection without a request is kept. A client that comes back later makes another one.
     pub keep_alive: Duration,
     /// How long requests in flight may take after the signal to stop.
@@ -116,7 +115,7 @@ fn listen_public(
         .keep_alive(settings.keep_alive)
         .shutdown_timeout(whole_seconds(settings.shutdown_grace))
         .client_request_timeout(settings.head_timeout)
-        .max_connections(MAX_CONNECTIONS)
+        .max_connections(settings.max_connections)
         .disable_signals();
     if let Some(workers) = settings.workers {
         server = server.workers(workers);
