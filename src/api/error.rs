@@ -173,6 +173,7 @@ fn caller_error(error: &ExchangeError) -> (StatusCode, OAuthErrorCode) {
         | ExchangeError::TooManyWaiting
         | ExchangeError::ShortLived
         | ExchangeError::Purged
+        | ExchangeError::ReplicasNotTold
         | ExchangeError::Interrupted => OAuthErrorCode::ServerError,
     };
     (StatusCode::BAD_REQUEST, code)

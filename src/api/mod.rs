@@ -6,10 +6,12 @@ pub mod connection;
 pub mod error;
 pub mod health;
 pub mod jwks;
+pub mod logout;
 pub mod metadata;
 pub mod metrics;
 pub mod partners;
 pub mod purge;
+pub mod revoke;
 pub mod token;
 
 use std::sync::Arc;
@@ -23,11 +25,12 @@ use connection::Busy;
 pub use connection::Connection;
 
 use crate::clock::Clock;
-use crate::exchange::Exchange;
+use crate::exchange::{Attempt, Exchange};
+use crate::home::LogoutTokens;
 use crate::oauth::metadata::BrokerMetadata;
 use crate::random::RequestIds;
 use crate::secret::Secret;
-use crate::telemetry::audit::AuditLog;
+use crate::telemetry::audit::{AuditLog, AuditRecord};
 use crate::telemetry::metrics::Metrics;
 
 /// Where the public endpoints are and how much they read.
@@ -52,6 +55,8 @@ pub struct PublicApi {
     pub settings: ApiSettings,
     /// The use case.
     pub exchange: Arc<Exchange>,
+    /// Who may sign users out.
+    pub logout_tokens: LogoutTokens,
     /// RFC 8414 document.
     pub metadata: BrokerMetadata,
     /// The broker's public keys.
@@ -109,10 +114,25 @@ pub fn public(api: &web::Data<PublicApi>, config: &mut ServiceConfig) {
                 .default_service(web::to(token::other_method)),
         )
         .route(&well_known, web::get().to(metadata::get))
+        .route("/revoke", web::post().to(revoke::post))
+        .route("/backchannel-logout", web::post().to(logout::post))
         .route("/jwks", web::get().to(jwks::get))
         // Where identity servers without discovery look for an issuer's keys.
         .route("/.well-known/jwks.json", web::get().to(jwks::get))
         .default_service(web::to(no_such_path));
+}
+
+/// What is known of a request, for the audit log.
+fn record_of(attempt: &Attempt) -> AuditRecord<'_> {
+    AuditRecord {
+        at_millis: attempt.at.unix_millis(),
+        request_id: attempt.request_id.as_str(),
+        client: attempt.client_id(),
+        user: attempt.user.as_ref().map(<[u8; 16]>::as_slice),
+        partner: attempt.partner_id(),
+        subject_token: attempt.subject_token.as_ref().map(|digest| &digest.as_bytes()[..8]),
+        ..AuditRecord::default()
+    }
 }
 
 async fn no_such_path(request: HttpRequest) -> HttpResponse {

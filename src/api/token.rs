@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use super::error::TokenError;
 use super::{Busy, PublicApi, body};
 use crate::cache::Tier;
-use crate::client::Credentials;
+use crate::client::{Credentials, CredentialsError};
 use crate::clock::millis;
 use crate::exchange::error::Fault;
 use crate::exchange::{Attempt, ExchangeRequest, Granted, GrantedToken, RequestedToken};
@@ -44,14 +44,16 @@ async fn grant(
     let settings = &api.settings;
     let body = body::form(request, payload, settings.max_body_bytes, settings.body_timeout).await?;
     let form = Form::parse(&body)?;
-    let mut headers = request.headers().get_all(AUTHORIZATION);
-    let authorization = headers.next().map(|value| value.to_str().unwrap_or_default());
-    if headers.next().is_some() {
-        return Err(crate::client::CredentialsError::Several.into());
-    }
-    let credentials = Credentials::read(authorization, &form)?;
+    let credentials = Credentials::read(authorization(request)?, &form)?;
     let exchange = ExchangeRequest::read(&form, settings.max_token_bytes)?;
     Ok(api.exchange.token(&exchange, &credentials, attempt).await?)
+}
+
+/// The `Authorization` header, which must be there once if at all: which one counts would be a guess.
+pub(super) fn authorization(request: &HttpRequest) -> Result<Option<&str>, CredentialsError> {
+    let mut headers = request.headers().get_all(AUTHORIZATION);
+    let authorization = headers.next().map(|value| value.to_str().unwrap_or_default());
+    if headers.next().is_some() { Err(CredentialsError::Several) } else { Ok(authorization) }
 }
 
 /// Whatever the outcome: counted, written down, told, rendered.
@@ -84,16 +86,7 @@ fn answer(api: &PublicApi, attempt: &Attempt, outcome: Result<Granted, TokenErro
 }
 
 fn record(api: &PublicApi, attempt: &Attempt, outcome: &Result<Granted, TokenError>) {
-    let mut record = AuditRecord {
-        at_millis: attempt.at.unix_millis(),
-        request_id: attempt.request_id.as_str(),
-        client: attempt.client_id(),
-        user: attempt.user.as_ref().map(<[u8; 16]>::as_slice),
-        partner: attempt.partner_id(),
-        subject_token: attempt.subject_token.as_ref().map(|digest| &digest.as_bytes()[..8]),
-        outcome: "ok",
-        ..AuditRecord::default()
-    };
+    let mut record = AuditRecord { outcome: "ok", ..super::record_of(attempt) };
     let security_token;
     match outcome {
         Ok(granted) => {

@@ -1,6 +1,6 @@
 //! Who may call us.
 
-use super::listeners::token_endpoint;
+use super::listeners::{revocation_endpoint, token_endpoint};
 use super::{Wiring, algorithms};
 use crate::client::{Client, ClientAuthenticationMethod, ClientRegistry, Names, RateLimit};
 use crate::config;
@@ -9,7 +9,7 @@ use crate::jose::KeySet;
 impl Wiring<'_> {
     pub(super) fn clients(&mut self) -> ClientRegistry {
         let server = &self.configuration.server;
-        let audiences = vec![server.issuer.clone(), token_endpoint(server)];
+        let audiences = vec![server.issuer.clone(), token_endpoint(server), revocation_endpoint(server)];
         let clients: Vec<_> =
             self.configuration.clients.iter().filter_map(|stated| self.client(stated)).collect();
         ClientRegistry::new(clients, audiences, self.clock.clone())

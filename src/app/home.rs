@@ -6,7 +6,8 @@ use super::outbound::uses_mutual_tls;
 use super::{Wiring, algorithms};
 use crate::config;
 use crate::home::{
-    HomeKeys, IntrospectionMode, Introspector, NamedIn, RemoteKeys, SubjectTokenSettings, SubjectTokens,
+    HomeKeys, IntrospectionMode, Introspector, LogoutTokenSettings, LogoutTokens, NamedIn, RemoteKeys,
+    SubjectTokenSettings, SubjectTokens,
 };
 use crate::idm::{EndpointSettings, Endpoints, Idm};
 use crate::jose::KeySet;
@@ -50,6 +51,17 @@ impl Wiring<'_> {
                 None
             }
         }
+    }
+
+    pub(super) fn logout_tokens(&self) -> LogoutTokens {
+        let home = &self.configuration.home;
+        let settings = LogoutTokenSettings {
+            issuer: home.issuer.clone(),
+            client_id: home.client.as_ref().map(|client| client.id.clone()).unwrap_or_default(),
+            algorithms: algorithms(&home.algorithms),
+            leeway: home.leeway,
+        };
+        LogoutTokens::new(settings, self.clock.clone())
     }
 
     pub(super) fn subject_tokens(&self, idm: &Arc<Idm>, keys: HomeKeys) -> SubjectTokens {

@@ -12,6 +12,8 @@ use crate::oauth::metadata::BrokerMetadata;
 use crate::oauth::{grant_type, token_type};
 use crate::server::{ServerSettings, ServerTls};
 
+/// How clients may authenticate.
+const CALLERS_METHODS: [&str; 4] = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
 /// A head is a few hundred bytes: whoever needs longer for it is not a client.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Heads are timed by a clock that ticks every half a second: less would cut off clients that did nothing wrong.
@@ -56,15 +58,12 @@ impl Wiring<'_> {
         BrokerMetadata {
             issuer: server.issuer.clone(),
             token_endpoint: token_endpoint(server),
+            revocation_endpoint: revocation_endpoint(server),
             jwks_uri: format!("{}/jwks", server.issuer.trim_end_matches('/')),
             response_types_supported: Vec::new(),
             grant_types_supported: vec![grant_type::TOKEN_EXCHANGE],
-            token_endpoint_auth_methods_supported: vec![
-                "none",
-                "client_secret_basic",
-                "client_secret_post",
-                "private_key_jwt",
-            ],
+            token_endpoint_auth_methods_supported: CALLERS_METHODS.to_vec(),
+            revocation_endpoint_auth_methods_supported: CALLERS_METHODS.to_vec(),
             token_endpoint_auth_signing_alg_values_supported: Algorithm::ALL.map(Algorithm::as_str).to_vec(),
             identity_chaining_requested_token_types_supported: vec![
                 token_type::ACCESS_TOKEN,
@@ -72,6 +71,10 @@ impl Wiring<'_> {
             ],
         }
     }
+}
+
+pub(super) fn revocation_endpoint(server: &config::Server) -> String {
+    format!("{}/revoke", server.issuer.trim_end_matches('/'))
 }
 
 pub(super) fn token_endpoint(server: &config::Server) -> String {

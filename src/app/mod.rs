@@ -105,6 +105,7 @@ impl Wiring<'_> {
             public: PublicApi {
                 settings: self.api_settings(),
                 exchange: Arc::clone(&exchange),
+                logout_tokens: self.logout_tokens(),
                 metadata: self.metadata(),
                 jwks,
                 readiness: readiness.clone(),

@@ -112,7 +112,10 @@ impl Session {
 }
 
 /// One command's time: a thousand purges that have to be told may take a thousand times as long.
-async fn within<T>(patience: Duration, command: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+pub(super) async fn within<T>(
+    patience: Duration,
+    command: impl Future<Output = RedisResult<T>>,
+) -> RedisResult<T> {
     let late = |_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
     timeout(patience, command).await.unwrap_or_else(late)
 }
@@ -173,7 +176,11 @@ impl TokenCache {
             }
             self.generations.merge(&within(patience, RedisTier::read_generations(link)).await?);
         }
-        Ok(())
+        match self.agree_on_revocations(link, patience).await {
+            // A user without the rights to the journal keeps what else it has.
+            Err(error) if RedisTier::is_refusal(&error) => Ok(()),
+            outcome => outcome,
+        }
     }
 
     /// Tells Redis of a purge; what it does not take is told later.

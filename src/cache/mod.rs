@@ -8,6 +8,7 @@ mod listener;
 mod memory;
 pub mod purge;
 pub mod redis;
+pub mod revocations;
 pub mod sealing;
 mod signals;
 
@@ -23,6 +24,7 @@ use memory::MemoryTier;
 pub use purge::{Fence, Purge};
 use purge::{Generations, Marks};
 pub use redis::{Deployment, Lock, RedisError, RedisSettings, RedisTier};
+pub use revocations::{Presented, Revocation, Revocations, Revoked};
 pub use sealing::{SealingError, SealingKeys};
 use signals::Signals;
 
@@ -73,6 +75,7 @@ pub struct TokenCache {
     redis: Option<RedisTier>,
     generations: Generations,
     marks: Marks,
+    revocations: Revocations,
     signals: Signals,
     /// Whether the generations of the other replicas were asked for.
     settled: AtomicBool,
@@ -108,6 +111,7 @@ impl TokenCache {
             redis,
             generations: Generations::default(),
             marks: Marks::default(),
+            revocations: Revocations::default(),
             signals: Signals::default(),
             clock,
         }
@@ -282,6 +286,23 @@ impl TokenCache {
             None => true,
             Some(redis) => self.tell(redis, purge).await,
         }
+    }
+
+    /// What the home domain took back.
+    pub fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    /// Refuses what is revoked from now on, here at once and on the other replicas as soon as they hear of it. False: Redis
+    /// could not be told; it will be, as soon as it listens.
+    pub async fn revoke(&self, revocation: Revocation) -> bool {
+        self.revocations.add(revocation, self.clock.now());
+        let Some(redis) = &self.redis else { return true };
+        let told = redis.run_all(&RedisTier::append(&revocation)).await;
+        if !told {
+            self.revocations.keep_unsent(revocation);
+        }
+        told
     }
 
     /// In this process.

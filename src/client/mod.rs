@@ -4,7 +4,6 @@ pub mod assertion;
 pub mod credentials;
 pub mod rate;
 pub mod registry;
-pub mod replay;
 
 pub use credentials::{Credentials, CredentialsError};
 pub use rate::RateLimit;

@@ -7,9 +7,8 @@ use std::time::Duration;
 use super::assertion::{self, AssertionError};
 use super::credentials::Credentials;
 use super::rate::RateLimit;
-use super::replay::ReplayMemory;
 use crate::clock::Clock;
-use crate::jose::{Algorithm, KeySet, UnverifiedToken};
+use crate::jose::{Algorithm, KeySet, ReplayMemory, UnverifiedToken};
 use crate::oauth::scope::ScopeSet;
 use crate::secret::{Secret, Token, digest_of_name};
 

@@ -51,7 +51,8 @@ impl Acquisition {
                 Claim::Ours(lock, last) => (lock, last),
                 Claim::Alone => (None, None),
             };
-            match cache.while_locked(lock.as_ref(), self.fresh(last, lock.as_ref())).await {
+            let fresh = cache.while_locked(lock.as_ref(), self.fresh(last, lock.as_ref())).await;
+            match fresh.and_then(|token| self.still_stands(token)) {
                 Ok(token) => {
                     if let Some(kept) = cache.keep(&self.key, token, fence, lock.as_ref()).await {
                         return Ok(kept);
@@ -66,8 +67,14 @@ impl Acquisition {
         Err(ExchangeError::Purged)
     }
 
+    /// What was obtained for a home token that was taken back meanwhile is kept for nobody.
+    fn still_stands(&self, token: CachedToken) -> Result<CachedToken, ExchangeError> {
+        self.chain.exchange.check_not_revoked(&self.chain.presented).map(|()| token)
+    }
+
     /// By the refresh token of the last one, or by both legs.
     async fn fresh(&self, last: Option<Kept>, lock: Option<&Lock>) -> Result<CachedToken, ExchangeError> {
+        self.chain.exchange.check_not_revoked(&self.chain.presented)?;
         self.chain.check_partner()?;
         let cache = &self.chain.exchange.cache;
         if let Some(last) = last.filter(|last| self.chain.can_refresh(last))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::deadline::Deadline;
 use super::{Exchange, ExchangeError, Leg};
-use crate::cache::{CachedToken, FurtherTokens};
+use crate::cache::{CachedToken, FurtherTokens, Presented};
 use crate::client::Client;
 use crate::clock::{Timestamp, millis};
 use crate::home::{SecurityTokenRequest, User};
@@ -20,6 +20,8 @@ pub(super) struct Chain {
     pub(super) exchange: Arc<Exchange>,
     pub(super) client: Arc<Client>,
     pub(super) user: User,
+    /// The home token, as far as it can be taken back meanwhile.
+    pub(super) presented: Presented,
     pub(super) subject_token: Token,
     pub(super) partner: Arc<Partner>,
     pub(super) scope: ScopeSet,

@@ -70,6 +70,9 @@ pub enum ExchangeError {
     /// Twice the right to keep what was obtained was gone when it came: the user was purged, or the lock in Redis lost.
     #[error("the user may have been purged while the token was obtained; ask again")]
     Purged,
+    /// A revocation holds here, and other replicas may not have heard of it.
+    #[error("it holds at this replica; the others could not be told yet: ask again")]
+    ReplicasNotTold,
     /// The one flight that many waited for ended without an outcome: a fault of ours.
     #[error("the exchange was interrupted")]
     Interrupted,
@@ -97,6 +100,7 @@ impl ExchangeError {
             | Self::Target(_)
             | Self::Denied(_)
             | Self::Purged
+            | Self::ReplicasNotTold
             | Self::Interrupted => Leg::Broker,
             Self::SecurityToken(SecurityTokenError::Signing | SecurityTokenError::SubjectClaim(_)) => {
                 Leg::Broker
@@ -131,6 +135,7 @@ impl ExchangeError {
             Self::Deadline(_) => "partner_deadline",
             Self::ShortLived => "partner_token_short_lived",
             Self::Purged => "purged_meanwhile",
+            Self::ReplicasNotTold => "replicas_not_told",
             Self::Interrupted => "broker_interrupted",
         }
     }
@@ -151,7 +156,11 @@ impl ExchangeError {
             Self::SecurityToken(_) => Fault::Operator,
             Self::Grant(GrantError::UserRefused(_) | GrantError::ScopeRefused(_)) => Fault::Caller,
             Self::Grant(_) | Self::ShortLived => Fault::Operator,
-            Self::TooManyWaiting | Self::Deadline(_) | Self::Purged | Self::Interrupted => Fault::Outage,
+            Self::TooManyWaiting
+            | Self::Deadline(_)
+            | Self::Purged
+            | Self::ReplicasNotTold
+            | Self::Interrupted => Fault::Outage,
         }
     }
 
@@ -169,7 +178,8 @@ impl ExchangeError {
     /// on was stopped, says nothing at all.
     pub fn holds_for(&self, presented: &TokenDigest, other: &TokenDigest) -> bool {
         match self {
-            Self::SecurityToken(SecurityTokenError::SubjectRefused(_)) => presented == other,
+            Self::SecurityToken(SecurityTokenError::SubjectRefused(_))
+            | Self::SubjectToken(SubjectTokenError::Revoked) => presented == other,
             Self::Interrupted => false,
             _ => true,
         }
@@ -211,6 +221,7 @@ fn subject_token_code(error: &SubjectTokenError) -> &'static str {
         SubjectTokenError::Audience => "subject_token_audience",
         SubjectTokenError::BrokerNotNamed => "subject_token_broker_not_named",
         SubjectTokenError::Identity => "subject_token_identity",
+        SubjectTokenError::Revoked => "subject_token_revoked",
         SubjectTokenError::Inactive => "subject_token_inactive",
         SubjectTokenError::Home(error) => idm_code(error, &HOME),
     }

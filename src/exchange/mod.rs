@@ -10,6 +10,7 @@ pub mod policy;
 mod refusals;
 pub mod renewal;
 pub mod request;
+mod revocation;
 mod single_flight;
 
 use std::sync::Arc;
@@ -21,10 +22,10 @@ pub use attempt::Attempt;
 pub use error::{ExchangeError, Leg};
 pub use request::{ExchangeRequest, RequestedToken};
 
-use crate::cache::{CacheKey, Kept, Tier, TokenCache};
+use crate::cache::{CacheKey, Kept, Presented, Tier, TokenCache};
 use crate::client::{Client, ClientRegistry, Credentials};
 use crate::clock::{Clock, Timestamp};
-use crate::home::{SecurityTokens, Signature, Subject, SubjectTokens};
+use crate::home::{SecurityTokens, Signature, Subject, SubjectTokenError, SubjectTokens};
 use crate::partner::{Partner, PartnerRegistry, ScopeMask};
 use crate::secret::Token;
 use crate::telemetry::metrics::Metrics;
@@ -193,6 +194,7 @@ impl Exchange {
         client.admit().map_err(|wait| ExchangeError::TooManyRequests { wait })?;
         let subject = self.subject(request, &deadline, attempt).await?;
         policy::may_present(client, &subject)?;
+        self.check_not_revoked(&presented(&subject))?;
         let partner = self.partners.resolve(request.resource, request.audience)?;
         attempt.resolved_to(&partner);
         let scope = policy::decide(client, &partner, request.scope)?;
@@ -207,6 +209,7 @@ impl Exchange {
             let chain = self.chain(&allowed)?;
             let security_token = Box::pin(async move { chain.security_token().await });
             let (token, expires_in) = security_token.instrument(attempt.span()).await?;
+            self.check_not_revoked(&presented(subject))?;
             return Ok(Granted { partner, token: GrantedToken::Security(token), expires_in, tier: None });
         }
         let key = self.key(&allowed, request.requested).await?;
@@ -223,6 +226,14 @@ impl Exchange {
             return Err(ExchangeError::ShortLived);
         }
         Ok(Granted { partner, token: GrantedToken::Access(token), expires_in, tier })
+    }
+
+    /// On every request, and again after each wait: a token that was taken back meanwhile gets nobody anything.
+    fn check_not_revoked(&self, presented: &Presented) -> Result<(), ExchangeError> {
+        if self.cache.revocations().concern(presented) {
+            return Err(SubjectTokenError::Revoked.into());
+        }
+        Ok(())
     }
 
     /// Whose home token it is. One that was verified before costs no I/O.
@@ -325,6 +336,7 @@ impl Exchange {
             exchange: Arc::clone(self),
             client: Arc::clone(allowed.client),
             user: self.subject_tokens.user(allowed.subject)?,
+            presented: presented(allowed.subject),
             subject_token: Token::from(allowed.subject.token),
             partner: Arc::clone(allowed.partner),
             scope: allowed.partner.scopes.set(allowed.scope),
@@ -332,4 +344,10 @@ impl Exchange {
             ahead: allowed.ahead,
         })
     }
+}
+
+fn presented(subject: &Subject<'_>) -> Presented {
+    let mut token = [0; 16];
+    token.copy_from_slice(&subject.digest.as_bytes()[..16]);
+    Presented { token, user: subject.user, session: subject.session, issued_at: subject.issued_at }
 }

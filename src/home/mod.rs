@@ -2,12 +2,14 @@
 
 pub mod introspection;
 pub mod keys;
+pub mod logout_token;
 mod remembered;
 pub mod security_token;
 pub mod subject_token;
 
 pub use introspection::{IntrospectionMode, Introspector};
 pub use keys::{HomeKeys, RemoteKeys};
+pub use logout_token::{Logout, LogoutTokenError, LogoutTokenSettings, LogoutTokens};
 pub use security_token::{SecurityTokenError, SecurityTokenRequest, SecurityTokens};
 pub use subject_token::{
     NamedIn, Signature, Subject, SubjectTokenError, SubjectTokenSettings, SubjectTokens, User,

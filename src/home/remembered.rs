@@ -5,6 +5,7 @@
 //! with, so that a withdrawn key takes its tokens with it.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use quick_cache::UnitWeighter;
@@ -23,6 +24,10 @@ pub(super) struct Verified {
     pub(super) identity: [u8; 16],
     /// Digest of the client that the token was issued to.
     pub(super) issued_to: Option<[u8; 16]>,
+    /// `iat`, in seconds.
+    pub(super) issued_at: Option<NonZeroU32>,
+    /// Start of the digest of `sid`.
+    pub(super) session: Option<[u8; 8]>,
     /// Version of the key set.
     pub(super) keys: u32,
     pub(super) times: Times,

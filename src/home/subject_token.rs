@@ -1,8 +1,10 @@
 //! The subject token: a home access token (TS 33.180 B.2.2, RFC 9068), validated before anything is done for its bearer.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use quick_cache::sync::Cache;
 use serde_json::Value;
 
 use super::introspection::{self, IntrospectionMode, Introspector};
@@ -76,6 +78,12 @@ pub struct Subject<'t> {
     pub token: TokenRef<'t>,
     /// Its digest.
     pub digest: TokenDigest,
+    /// `iat`.
+    pub issued_at: Option<Timestamp>,
+    /// Start of the digest of the session that it belongs to (`sid`), if it says so.
+    pub session: Option<[u8; 8]>,
+    /// Until when it can count.
+    pub expires_at: Timestamp,
     /// How its signature was verified.
     pub signature: Signature,
     /// The home IdM's answer, where the token itself says nothing.
@@ -138,6 +146,9 @@ pub enum SubjectTokenError {
     /// No claim names the user, or an overlong one.
     #[error("no claim names its user")]
     Identity,
+    /// It was revoked, or its user or session was signed out after it was issued.
+    #[error("it was revoked, or its user has signed out")]
+    Revoked,
     /// The home IdM says that it is not active (RFC 7662 §2.2).
     #[error("the home IdM says that it is not active")]
     Inactive,
@@ -153,6 +164,8 @@ pub struct SubjectTokens {
     keys: HomeKeys,
     introspector: Option<Introspector>,
     remembered: RememberedTokens,
+    /// Whose session it is: a logout may name nothing else.
+    sessions: Cache<[u8; 8], [u8; 16]>,
     clock: Clock,
 }
 
@@ -167,7 +180,8 @@ impl SubjectTokens {
         clock: Clock,
     ) -> Self {
         let remembered = RememberedTokens::new(remembered_tokens);
-        Self { settings, keys, introspector, remembered, clock }
+        let sessions = Cache::new(remembered_tokens);
+        Self { settings, keys, introspector, remembered, sessions, clock }
     }
 
     /// The keys, for readiness and warm-up.
@@ -220,6 +234,9 @@ impl SubjectTokens {
                 check_type(unverified.header().typ.as_deref(), &self.settings.types)?;
                 let verified = judge(unverified.unverified_claims(), &self.settings, now)?;
                 self.remembered.remember(digest, Verified { keys, ..verified });
+                if let Some(session) = verified.session {
+                    self.sessions.insert(session, verified.user);
+                }
                 verified
             }
         };
@@ -261,6 +278,16 @@ impl SubjectTokens {
         claims.map(|claim| user_digest(&self.settings.issuer, claim, id)).collect()
     }
 
+    /// The user whose token of this session was seen here last.
+    pub fn user_of(&self, session: [u8; 8]) -> Option<[u8; 16]> {
+        self.sessions.get(&session)
+    }
+
+    /// No token that is accepted lives longer, leeway included.
+    pub fn longest_lifetime(&self) -> Duration {
+        self.settings.longest()
+    }
+
     fn mode(&self) -> Option<IntrospectionMode> {
         self.introspector.as_ref().map(Introspector::mode)
     }
@@ -290,13 +317,36 @@ impl Verified {
         signature: Signature,
         introspected: Option<Arc<Claims>>,
     ) -> Subject<'_> {
-        let Self { user, identity, issued_to, .. } = self;
-        Subject { user, identity, issued_to, token, digest, signature, introspected }
+        let Self { user, identity, issued_to, issued_at, session, times, .. } = self;
+        let issued_at = issued_at.map(|seconds| Timestamp::from_unix_seconds(seconds.get().into()));
+        Subject {
+            user,
+            identity,
+            issued_to,
+            issued_at,
+            session,
+            expires_at: times.not_after,
+            token,
+            digest,
+            signature,
+            introspected,
+        }
     }
 }
 
 fn user_digest(issuer: &str, claim: &str, id: &str) -> [u8; 16] {
     digest_of_parts(&[issuer, claim, id].map(str::as_bytes))
+}
+
+/// Start of the digest of a session of the home IdM.
+pub(super) fn session_digest(issuer: &str, sid: &str) -> [u8; 8] {
+    let digest = digest_of_parts(&[issuer, "sid", sid].map(str::as_bytes));
+    digest.first_chunk().copied().unwrap_or_default()
+}
+
+/// Beyond 2106 an `iat` is in the future, and the token not valid yet.
+fn seconds(date: Timestamp) -> Option<NonZeroU32> {
+    NonZeroU32::new(u32::try_from(date.unix_seconds()).unwrap_or(u32::MAX))
 }
 
 fn check_type(typ: Option<&str>, accepted: &[String]) -> Result<(), SubjectTokenError> {
@@ -356,6 +406,8 @@ fn judge_stated(
         user,
         identity: identity(claims, &settings.subject_claims, user),
         issued_to: client_id.map(|(_, id)| digest_of_name(id)),
+        issued_at: claims.numeric_date("iat")?.and_then(seconds),
+        session: claims.text("sid")?.map(|sid| session_digest(&settings.issuer, sid)),
         times,
         keys: 0,
     })

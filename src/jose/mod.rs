@@ -6,6 +6,7 @@
 pub mod algorithm;
 pub mod claims;
 pub mod key_set;
+pub mod replay;
 pub mod signing_key;
 mod strict_json;
 pub mod unverified;
@@ -13,6 +14,7 @@ pub mod unverified;
 pub use algorithm::Algorithm;
 pub use claims::{ClaimError, Claims};
 pub use key_set::KeySet;
+pub use replay::ReplayMemory;
 pub use signing_key::{SigningHeader, SigningKey, publish};
 pub use unverified::{Header, UnverifiedToken};
 

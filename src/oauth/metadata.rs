@@ -39,6 +39,8 @@ pub struct BrokerMetadata {
     pub issuer: String,
     /// Where `POST /token` is.
     pub token_endpoint: String,
+    /// Where `POST /revoke` is (RFC 7009).
+    pub revocation_endpoint: String,
     /// The broker's public keys, for partners that verify what it mints.
     pub jwks_uri: String,
     /// Empty: there is no authorization endpoint here (RFC 8414 §2 requires the member).
@@ -47,6 +49,8 @@ pub struct BrokerMetadata {
     pub grant_types_supported: Vec<&'static str>,
     /// How clients may authenticate.
     pub token_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// The same at the revocation endpoint.
+    pub revocation_endpoint_auth_methods_supported: Vec<&'static str>,
     /// Algorithms of `private_key_jwt` assertions.
     pub token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// draft-ietf-oauth-identity-chaining: the token types that may be asked for.

@@ -32,6 +32,7 @@ struct Inner {
     renewals: Family<RenewalLabels, Counter>,
     refreshes: Family<RenewalLabels, Counter>,
     purges: Family<PurgeLabels, Counter>,
+    revocations: Family<RevocationLabels, Counter>,
     listening: Gauge,
     memory_users: Gauge,
     memory_bytes: Gauge,
@@ -139,6 +140,12 @@ struct PurgeLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RevocationLabels {
+    by: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct IdmLabels {
     idm: String,
 }
@@ -222,6 +229,8 @@ impl Metrics {
         registry.register("refreshes", "Uses of a partner's refresh token, by outcome", refreshes.clone());
         let purges = Family::default();
         registry.register("purges", "Purges that were asked of this replica", purges.clone());
+        let revocations = Family::default();
+        registry.register("revocations", "Revocations and logouts, by outcome", revocations.clone());
         let (listening, memory_users, memory_bytes) = (Gauge::default(), Gauge::default(), Gauge::default());
         registry.register(
             "listening",
@@ -263,6 +272,7 @@ impl Metrics {
             renewals,
             refreshes,
             purges,
+            revocations,
             listening,
             memory_users,
             memory_bytes,
@@ -323,6 +333,11 @@ impl Metrics {
     /// A purge was asked for: `user`, `client`, `partner` or `all`.
     pub fn purge(&self, scope: &'static str) {
         self.0.purges.get_or_create(&PurgeLabels { scope }).inc();
+    }
+
+    /// A token was given up (`token`), or somebody was signed out (`logout`).
+    pub fn revocation(&self, by: &'static str, outcome: &'static str) {
+        self.0.revocations.get_or_create(&RevocationLabels { by, outcome }).inc();
     }
 
     /// Whether the other replicas are heard.

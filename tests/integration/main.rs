@@ -37,6 +37,7 @@ mod redis_link;
 mod redis_server;
 mod remembered;
 mod renewal;
+mod revocation;
 mod samples;
 mod secrets;
 mod seeds;

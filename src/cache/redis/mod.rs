@@ -1,6 +1,7 @@
 //! The tier that replicas share: sealed values in Redis. Every fault is a miss and a metric, never an error or a stall.
 
 mod commands;
+pub(super) mod journal;
 pub mod link;
 mod sentinel;
 pub mod settings;
@@ -19,6 +20,7 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult};
 use thread_local::ThreadLocal;
 
 use super::purge::{Generation, Table};
+use super::revocations::Revocation;
 use super::sealing::SealingKeys;
 use super::{CacheKey, CachedToken};
 use crate::clock::{Clock, millis};
@@ -262,6 +264,11 @@ impl RedisTier {
         let mut unlink = redis::cmd("UNLINK");
         unlink.arg(self.user_key(user));
         [unlink, Message::User(*user).publish()]
+    }
+
+    /// Writes a revocation down, and tells the others to read.
+    pub(super) fn append(revocation: &Revocation) -> [Cmd; 2] {
+        [journal::append(revocation), Message::Generations.publish()]
     }
 
     fn open_or_alarm(&self, key: &CacheKey, sealed: Vec<u8>) -> Option<CachedToken> {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use mcx_token_broker::clock::{Clock, ManualClock, Timestamp};
-use mcx_token_broker::jose::{Algorithm, SigningKey};
+use mcx_token_broker::jose::{Algorithm, SigningHeader, SigningKey};
 use mcx_token_broker::sandbox::{Behaviour, Sandbox, SandboxOptions, TrustedIssuer, TrustedKeys};
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
@@ -269,6 +269,23 @@ fn without(text: &str, table: &str, key: &str) -> String {
 impl Federation {
     pub(crate) async fn start() -> Self {
         Setup::new().start().await
+    }
+
+    /// A logout token of the home IdM with these claims over the usual ones; `null` takes one out.
+    pub(crate) fn logout_token(&self, changes: Value) -> String {
+        let now = self.clock.now().unix_seconds();
+        let mut claims = json!({
+            "iss": self.home.issuer(), "aud": "mcx-broker", "iat": now, "exp": now + 120,
+            "jti": mcx_token_broker::random::id(), "sub": "alice@mcx.example",
+            "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+        });
+        let Value::Object(changes) = changes else { panic!("claims are an object") };
+        for (name, value) in changes {
+            claims[name] = value;
+        }
+        let header = SigningHeader { typ: Some("logout+jwt"), kid: true };
+        let token = HOME_KEY.sign(&header, claims.as_object().expect("an object")).expect("a logout token");
+        token.expose().to_owned()
     }
 
     /// A home access token of the one of many users that has this number. The partner has no accounts to compare with.

@@ -6,7 +6,7 @@ use super::process::Process;
 
 /// The rights that the broker's ACL user needs, as `docs/configuration.md` has them.
 pub(crate) const RIGHTS: &str = "~mcx:* &mcx:* +hget +hgetall +hset +hsetnx +hdel +hlen +hkeys +del +unlink +type +pttl +pexpire \
-                                 +time +eval +publish +subscribe";
+                                 +time +eval +publish +subscribe +xadd +xrange +xlen";
 
 /// One server for one test.
 #[derive(Debug)]

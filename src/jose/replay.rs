@@ -1,4 +1,4 @@
-//! Which assertions were used already: `jti` counts once (RFC 7523 §3).
+//! Which assertions and logout tokens were used already: `jti` counts once (RFC 7523 §3, Back-Channel Logout 1.0 §2.6).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -1,0 +1,239 @@
+//! What the home domain takes back stays away: home tokens that are revoked (RFC 7009), users and sessions that are signed out
+//! (OpenID Connect Back-Channel Logout), at every replica, whatever happens to Redis meanwhile.
+
+use std::time::Duration;
+
+use mcx_token_broker::sandbox::{Endpoint, Fault};
+use serde_json::{Value, json};
+
+use crate::support::broker::{Answer, Broker};
+use crate::support::federation::{CLIENT, Federation, Setup};
+use crate::support::redis::Redis;
+use crate::support::{http, stopwatch, until};
+
+/// Longer than Redis is left alone after a fault.
+const REST: Duration = Duration::from_millis(1001);
+
+fn cache_toml(redis: &Redis) -> String {
+    let (url, key) = (redis.url(), redis.sealing_key_file());
+    format!("[cache]\nredis = \"{url}\"\nredis_timeout = \"5s\"\nsealing_key_files = [\"{key}\"]")
+}
+
+async fn revoke(broker: &Broker, form: &[(&str, &str)]) -> Answer {
+    Answer::of(http().post(format!("{}/revoke", broker.url())).form(form)).await
+}
+
+async fn log_out(federation: &Federation, broker: &Broker, changes: Value) -> Answer {
+    let token = federation.logout_token(changes);
+    let request = http().post(format!("{}/backchannel-logout", broker.url()));
+    Answer::of(request.form(&[("logout_token", token.as_str())])).await
+}
+
+/// What an exchange with `token` comes to: its partner token, or the code of the refusal.
+async fn outcome(federation: &Federation, broker: &Broker, token: &str) -> Result<String, (u16, String)> {
+    let answer = federation.exchange_at(broker, token, &[]).await;
+    if answer.status == 200 { Ok(answer.text_of("access_token")) } else { Err(answer.outcome()) }
+}
+
+fn refused() -> Result<String, (u16, String)> {
+    Err((400, "invalid_request".to_owned()))
+}
+
+/// Two replicas on one Redis that both have alice's token.
+struct Pair {
+    redis: Redis,
+    federation: Federation,
+    other: Broker,
+    alice: String,
+    kept: String,
+}
+
+impl Pair {
+    async fn start() -> Self {
+        let redis = Redis::start();
+        let cache = cache_toml(&redis);
+        let federation = Setup::new().broker(&cache).start().await;
+        let other = federation.another_broker(&cache, "");
+        for broker in [&federation.broker, &other] {
+            until("it hears the other", async || broker.metric("mcx_broker_listening").await == 1).await;
+        }
+        let alice = federation.home_token_with("alice", json!({ "sid": "session-1" }));
+        let kept = outcome(&federation, &federation.broker, &alice).await.unwrap();
+        assert_eq!(outcome(&federation, &other, &alice).await, Ok(kept.clone()));
+        Self { redis, federation, other, alice, kept }
+    }
+
+    async fn both_refuse(&self, token: &str) {
+        assert_eq!(outcome(&self.federation, &self.federation.broker, token).await, refused());
+        until("the other refuses", async || outcome(&self.federation, &self.other, token).await == refused())
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_home_token_gets_nobody_anything_and_takes_what_it_got_with_it() {
+    let federation = Setup::new().start().await;
+    let alice = federation.home_token("alice");
+    let kept = outcome(&federation, &federation.broker, &alice).await.unwrap();
+    for _ in 0..2 {
+        let answer = revoke(&federation.broker, &[("token", &alice), ("client_id", CLIENT)]).await;
+        assert_eq!((answer.status.as_u16(), answer.text.as_str()), (200, ""), "and again");
+        assert_eq!(answer.headers["cache-control"], "no-store");
+        assert_eq!(outcome(&federation, &federation.broker, &alice).await, refused());
+    }
+    assert_eq!(federation.broker.outcomes("subject_token_revoked").await, 2);
+    let security = [("requested_token_type", "urn:ietf:params:oauth:token-type:jwt")];
+    assert_eq!(federation.exchange_token(&alice, &security).await.status, 400, "nor a security token");
+    let another = federation.home_token_with("alice", json!({ "jti": "another" }));
+    let fresh = outcome(&federation, &federation.broker, &another).await.unwrap();
+    assert_ne!(fresh, kept, "what was obtained before is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_revoke_what() {
+    let basic = "[[clients]]\nid = \"mcptt_client\"\nauthentication = \"none\"\npartners = [\"*\"]\n\
+        [[clients]]\nid = \"basic\"\nauthentication = \"client_secret_post\"\nsecret = \"s\"\npartners = [\"*\"]";
+    let federation = Setup::new().broker(basic).start().await;
+    let alice = federation.home_token("alice");
+    let kept = outcome(&federation, &federation.broker, &alice).await.unwrap();
+    for (form, status, error) in [
+        (vec![("client_id", CLIENT)], 400, "invalid_request"),
+        (vec![("token", "x")], 401, "invalid_client"),
+        (vec![("token", alice.as_str()), ("client_id", "nobody")], 401, "invalid_client"),
+        (
+            vec![("token", alice.as_str()), ("client_id", "basic"), ("client_secret", "t")],
+            401,
+            "invalid_client",
+        ),
+        (
+            vec![("token", alice.as_str()), ("client_id", "basic"), ("client_secret", "s")],
+            400,
+            "invalid_request",
+        ),
+        (vec![("token", "x"), ("client_id", CLIENT)], 200, ""),
+        (vec![("token", "eyJhbGciOiJub25lIn0.e30."), ("client_id", CLIENT)], 200, ""),
+    ] {
+        let answer = revoke(&federation.broker, &form).await;
+        assert_eq!(answer.status, status, "{form:?} {}", answer.text);
+        assert!(status == 200 || answer.json()["error"] == error, "{form:?} {}", answer.text);
+        assert_eq!(outcome(&federation, &federation.broker, &alice).await, Ok(kept.clone()), "{form:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_reaches_every_replica_within_a_second() {
+    let pair = Pair::start().await;
+    let elapsed = stopwatch();
+    let answer = revoke(&pair.federation.broker, &[("token", &pair.alice), ("client_id", CLIENT)]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    pair.both_refuse(&pair.alice).await;
+    assert!(elapsed() < Duration::from_secs(1), "{:?}", elapsed());
+    let another = pair.federation.home_token_with("alice", json!({ "jti": "another" }));
+    let fresh = outcome(&pair.federation, &pair.other, &another).await.unwrap();
+    assert_ne!(fresh, pair.kept);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_logout_no_older_token_counts_anywhere_and_a_newer_one_does() {
+    let pair = Pair::start().await;
+    let without_iat = pair.federation.home_token_with("alice", json!({ "iat": null }));
+    let elapsed = stopwatch();
+    let answer = log_out(&pair.federation, &pair.other, json!({})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let unseen = pair.federation.home_token_with("alice", json!({ "jti": "never seen here" }));
+    for token in [&pair.alice, &unseen, &without_iat] {
+        pair.both_refuse(token).await;
+    }
+    assert!(elapsed() < Duration::from_secs(2), "{:?}", elapsed());
+    let bob = pair.federation.home_token("bob");
+    assert!(outcome(&pair.federation, &pair.other, &bob).await.is_ok(), "another user");
+    pair.federation.hand.advance(Duration::from_secs(1));
+    let signed_in_again = pair.federation.home_token("alice");
+    let fresh = outcome(&pair.federation, &pair.federation.broker, &signed_in_again).await.unwrap();
+    assert_ne!(fresh, pair.kept);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_of_a_session_ends_that_session() {
+    let pair = Pair::start().await;
+    let another = pair.federation.home_token_with("alice", json!({ "sid": "session-2" }));
+    let answer =
+        log_out(&pair.federation, &pair.federation.broker, json!({ "sub": null, "sid": "session-1" })).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    pair.both_refuse(&pair.alice).await;
+    let fresh = outcome(&pair.federation, &pair.federation.broker, &another).await.unwrap();
+    assert_ne!(fresh, pair.kept, "what the session got is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_that_is_not_the_home_idms_signs_nobody_out() {
+    let federation = Setup::new().start().await;
+    let alice = federation.home_token("alice");
+    let kept = outcome(&federation, &federation.broker, &alice).await.unwrap();
+    let right = federation.logout_token(json!({}));
+    let (head, signature) = right.rsplit_once('.').unwrap();
+    let altered = format!("{head}.{}", signature.chars().rev().collect::<String>());
+    for token in ["", "x", alice.as_str(), altered.as_str()] {
+        let request = http().post(format!("{}/backchannel-logout", federation.broker.url()));
+        let answer = Answer::of(request.form(&[("logout_token", token)])).await;
+        assert_eq!(answer.outcome(), (400, "invalid_request".to_owned()), "{token}");
+        assert_eq!(answer.headers["cache-control"], "no-store");
+    }
+    for changes in [json!({"aud": "another"}), json!({"iss": "https://other"}), json!({"nonce": "n"})] {
+        let answer = log_out(&federation, &federation.broker, changes.clone()).await;
+        assert_eq!(answer.status, 400, "{changes}");
+    }
+    assert_eq!(outcome(&federation, &federation.broker, &alice).await, Ok(kept));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_it_holds_here_the_caller_is_told_and_the_others_hear_when_it_is_back() {
+    let mut pair = Pair::start().await;
+    let bob = pair.federation.home_token("bob");
+    pair.redis.kill();
+    let answer = revoke(&pair.federation.broker, &[("token", &pair.alice), ("client_id", CLIENT)]).await;
+    assert_eq!(answer.outcome(), (503, "temporarily_unavailable".to_owned()), "{}", answer.text);
+    assert!(answer.headers.contains_key("retry-after"));
+    let answer =
+        log_out(&pair.federation, &pair.federation.broker, json!({ "sub": "bob@mcx.example" })).await;
+    assert_eq!(answer.status, 503, "the home IdM tells us again: {}", answer.text);
+    let broker = &pair.federation.broker;
+    assert_eq!(outcome(&pair.federation, broker, &pair.alice).await, refused(), "here at once");
+
+    pair.redis.restart();
+    pair.federation.hand.advance(REST);
+    pair.both_refuse(&pair.alice).await;
+    pair.both_refuse(&bob).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_forgot_is_told_again_so_that_new_replicas_know() {
+    let pair = Pair::start().await;
+    let answer = revoke(&pair.federation.broker, &[("token", &pair.alice), ("client_id", CLIENT)]).await;
+    assert_eq!(answer.status, 200);
+    pair.both_refuse(&pair.alice).await;
+    let mut connection = pair.redis.connection();
+    let length = |connection: &mut redis::Connection| -> usize {
+        redis::cmd("XLEN").arg("mcx:revocations").query(connection).unwrap()
+    };
+    assert_eq!(length(&mut connection), 1);
+    let () = redis::cmd("FLUSHALL").query(&mut connection).unwrap();
+    until("it is told again", async || length(&mut connection) > 0).await;
+    let newcomer = pair.federation.another_broker(&cache_toml(&pair.redis), "");
+    assert_eq!(outcome(&pair.federation, &newcomer, &pair.alice).await, refused());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_while_a_token_is_obtained_comes_in_time() {
+    let federation = Setup::new().start().await;
+    let alice = federation.home_token("alice");
+    federation.partner.fault(Endpoint::Token, Fault::Hold);
+    let waiting = federation.spawn_exchange(&alice, &[]);
+    until("the partner is asked", async || federation.partner.requests(Endpoint::Token) == 1).await;
+    assert_eq!(log_out(&federation, &federation.broker, json!({})).await.status, 200);
+    federation.partner.clear(Endpoint::Token);
+    let answer = waiting.await.unwrap();
+    assert_eq!(answer.outcome(), (400, "invalid_request".to_owned()), "{}", answer.text);
+    assert_eq!(outcome(&federation, &federation.broker, &alice).await, refused());
+    assert_eq!(federation.partner.requests(Endpoint::Token), 1, "it is not asked for again");
+}
