@@ -12,7 +12,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use serde::Deserialize;
 
 use crate::child::{Child, Role};
-use crate::process::Core;
+use crate::cores::Core;
 
 /// As long as the broker's.
 const REQUEST_ID: &str = "0123456789abcdef";

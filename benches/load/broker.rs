@@ -1,24 +1,17 @@
 //! The broker as it is installed: the binary, a broker file, a partner file.
 
-use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
-use mcx_token_broker::clock::Clock;
-
 use crate::Bench;
+use crate::cores::{Core, command, move_to};
 use crate::instant_idm::{HOME_PATH, InstantIdm, PARTNER_PATH};
-use crate::loopback::{self, free_address};
-use crate::process::{Core, Process, command};
+use crate::loopback::free_address;
 use crate::redis::Redis;
-use crate::tokens::{CLIENT, HOME_ISSUER, RESOURCE, SCOPE};
-
-/// A broker that is not ready by then never will be.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two questions whether it is ready.
-const POLL: Duration = Duration::from_micros(200);
+use crate::request::{CLIENT, SCOPE};
+use crate::served::{PROGRAM, Served};
+use crate::tokens::{HOME_ISSUER, RESOURCE};
 
 /// What differs between the brokers of the scenarios.
 #[derive(Default)]
@@ -37,10 +30,8 @@ pub(crate) struct Setup<'s> {
 /// A running broker.
 #[derive(Debug)]
 pub(crate) struct Broker {
-    process: Process,
+    served: Served,
     address: SocketAddr,
-    ready_after: Duration,
-    log: PathBuf,
 }
 
 impl Broker {
@@ -49,21 +40,8 @@ impl Broker {
         let (address, admin) = (free_address(), free_address());
         let directory = bench.directory.join(format!("broker-{}", address.port()));
         let config = write_files(&directory, bench, idm, setup, address, admin);
-        let log = directory.join("log");
-        let stderr = File::create(&log).expect("a log file");
-        let program = env!("CARGO_BIN_EXE_mcx-token-broker");
-        let mut command = command(program, setup.core.unwrap_or(Core::Any));
-        command.arg("serve").arg("--config").arg(config);
-        let clock = Clock::system();
-        let process = Process::start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr));
-        let mut broker = Self { process, address, ready_after: Duration::ZERO, log };
-        while loopback::get(admin, "/ready").is_none() {
-            assert!(broker.process.lives(), "the broker ended:\n{}", broker.said());
-            assert!(clock.monotonic() < PATIENCE, "the broker is not ready:\n{}", broker.said());
-            std::thread::sleep(POLL);
-        }
-        broker.ready_after = clock.monotonic();
-        broker
+        let command = command(PROGRAM, setup.core.unwrap_or(Core::Any));
+        Self { served: Served::start(command, &config, admin, &directory.join("log")), address }
     }
 
     /// Its public listener.
@@ -78,33 +56,22 @@ impl Broker {
 
     /// From its start as a process until `/ready` answered 200.
     pub(crate) fn ready_after(&self) -> Duration {
-        self.ready_after
+        self.served.ready_after()
     }
 
     /// Resident memory in bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
-        self.process.resident_bytes()
+        self.served.resident_bytes()
     }
 
     /// Puts it on a core.
     pub(crate) fn move_to(&self, core: Core) {
-        self.process.move_to(core);
+        move_to(&self.served.process, core);
     }
 
     /// The end of its log, for whoever must explain a failure.
     pub(crate) fn said(&self) -> String {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<_> = log.lines().collect();
-        lines[lines.len().saturating_sub(20)..].join("\n")
-    }
-}
-
-impl Drop for Broker {
-    /// Its log goes with the temporary directory: what explains a failure is told before.
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("the broker at {} said:\n{}\n", self.address, self.said());
-        }
+        self.served.said()
     }
 }
 

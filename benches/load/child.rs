@@ -11,8 +11,9 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use clap::ValueEnum;
 
+use crate::cores::{Core, command};
 use crate::options::Options;
-use crate::process::{Core, Process, command};
+use crate::process::Process;
 use crate::{bare, instant_idm};
 
 /// What a child is.

@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use mcx_token_broker::clock::Clock;
-use mcx_token_broker::oauth::form;
+use mcx_token_broker::oauth::{form, grant_type, token_type};
 use reqwest::Client;
 
 use crate::Bench;
 use crate::broker::{Broker, Setup};
+use crate::cores::Core;
 use crate::instant_idm::{HOME_PATH, InstantIdm, PARTNER_PATH};
 use crate::loopback;
-use crate::process::Core;
 use crate::quiet::Patience;
 use crate::report::Report;
+use crate::request::SCOPE;
 use crate::statistics::median;
-use crate::tokens::{ACCESS_TOKEN, RESOURCE, SCOPE, TOKEN_EXCHANGE, home_token};
+use crate::tokens::{RESOURCE, home_token};
 
 /// Of each of the two ways.
 const EXCHANGES: u32 = 1_000;
@@ -69,15 +70,15 @@ impl Direct {
     /// B.7.2 to B.7.5 without a broker.
     async fn exchange(&self, client: &Client, home_token: &str) {
         let body = form::encode([
-            ("grant_type", TOKEN_EXCHANGE),
+            ("grant_type", grant_type::TOKEN_EXCHANGE),
             ("subject_token", home_token),
-            ("subject_token_type", ACCESS_TOKEN),
+            ("subject_token_type", token_type::ACCESS_TOKEN),
             ("resource", RESOURCE),
         ]);
         let answer = post(client, &self.home, Some("mcx-broker"), body).await;
         let answer: serde_json::Value = serde_json::from_str(&answer).expect("a token response");
         let body = form::encode([
-            ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+            ("grant_type", grant_type::JWT_BEARER),
             ("assertion", answer["access_token"].as_str().expect("a security token")),
             ("scope", SCOPE),
         ]);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::Bench;
 use crate::broker::{Broker, Setup};
+use crate::cores::Core;
 use crate::instant_idm::InstantIdm;
-use crate::process::Core;
 use crate::quiet::Patience;
 use crate::report::Report;
 use crate::statistics::median;

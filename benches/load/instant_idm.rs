@@ -11,13 +11,15 @@ use actix_web::dev::Server;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::web::{Bytes, Data};
 use actix_web::{App, HttpResponse, HttpServer, web};
+use mcx_token_broker::oauth::token_type;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::child::{Child, Role};
+use crate::cores::Core;
 use crate::loopback;
-use crate::process::Core;
-use crate::tokens::{ACCESS_TOKEN, HomeIdm, PARTNER_TOKEN_BYTES, SCOPE, partner_token};
+use crate::request::SCOPE;
+use crate::tokens::{HomeIdm, PARTNER_TOKEN_BYTES, partner_token};
 
 /// Where the first leg is served.
 pub(crate) const HOME_PATH: &str = "/home/token";
@@ -62,12 +64,12 @@ impl InstantIdm {
     ) -> Self {
         let home = json!({
             "access_token": home.security_token(), "token_type": "N_A", "expires_in": EXPIRES_IN,
-            "issued_token_type": "urn:ietf:params:oauth:token-type:jwt",
+            "issued_token_type": token_type::JWT,
         });
         let partner = lengths.map(|length| {
             let answer = json!({
                 "access_token": partner_token(length), "token_type": "Bearer", "expires_in": EXPIRES_IN,
-                "scope": SCOPE, "issued_token_type": ACCESS_TOKEN,
+                "scope": SCOPE, "issued_token_type": token_type::ACCESS_TOKEN,
             });
             answer.to_string()
         });

@@ -27,26 +27,38 @@ mod bodies;
 mod broker;
 mod child;
 mod cold;
+mod cores;
 mod hits;
 mod idle;
 mod instant_idm;
-mod loopback;
 mod million;
 mod options;
-mod process;
 mod programs;
 mod quiet;
-mod redis;
 mod report;
 mod stampede;
 mod statistics;
 mod tokens;
 mod wrk;
 
-use std::path::PathBuf;
+#[path = "../support/installed.rs"]
+mod installed;
+#[path = "../support/interrupt.rs"]
+mod interrupt;
+#[path = "../support/loopback.rs"]
+mod loopback;
+#[path = "../support/machine.rs"]
+mod machine;
+#[path = "../support/process.rs"]
+mod process;
+#[path = "../support/redis.rs"]
+mod redis;
+#[path = "../support/request.rs"]
+mod request;
+#[path = "../support/served.rs"]
+mod served;
 
 use clap::Parser as _;
-use tokio::signal::unix::{SignalKind, signal};
 
 use bodies::Population;
 use options::{Options, Scenario};
@@ -65,7 +77,7 @@ fn main() {
     }
     programs::prepare();
     let directory = tempfile::tempdir().expect("a temporary directory");
-    clear_up_when_interrupted(directory.path().to_owned());
+    interrupt::clear_up_when_interrupted(directory.path().to_owned());
     let bench = Bench { home: HomeIdm::new(), directory: directory.path(), options: &options };
     let mut report = Report::new(&options);
     for scenario in options.scenarios() {
@@ -82,24 +94,6 @@ fn main() {
     if let Some(file) = &options.json {
         std::fs::write(file, report.json()).expect("the figures can be written");
     }
-}
-
-/// Nothing is dropped on Ctrl-C: this ends the children, and removes what may be a gigabyte.
-fn clear_up_when_interrupted(directory: PathBuf) {
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be waited for");
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => (),
-                _ = terminate.recv() => (),
-            }
-        });
-        process::kill_all();
-        // At worst it stays among other temporary files.
-        let _ = std::fs::remove_dir_all(directory);
-        std::process::exit(130);
-    });
 }
 
 /// What every scenario starts from.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::Bench;
 use crate::bodies::Population;
 use crate::broker::{Broker, Setup};
+use crate::cores::{Core, command};
 use crate::instant_idm::InstantIdm;
-use crate::process::Core;
 use crate::quiet::Patience;
 use crate::redis::Redis;
 use crate::report::Report;
@@ -33,7 +33,7 @@ pub(crate) fn run(bench: &Bench<'_>, report: &mut Report) {
     let everybody = bench.options.users;
     let users = Population::write(&bench.directory.join("many-bodies"), bench.home.es256(), everybody);
     let idm = InstantIdm::with_tokens(bench.directory, &bench.home, TOKENS, Duration::ZERO, Core::Any);
-    let mut redis = Redis::start(Core::Any);
+    let mut redis = Redis::start(command("redis-server", Core::Any));
     let setup = Setup {
         // Two would take turns on the one core of the rounds, for milliseconds each: that would be all of the tail.
         workers: Some(1),
@@ -46,12 +46,12 @@ pub(crate) fn run(bench: &Bench<'_>, report: &mut Report) {
     let load =
         |connections, core| Wrk { directory: bench.directory, target: broker.address(), connections, core };
     let (few, many) = (f64::from(FEW), f64::from(everybody));
-    let redis_before = redis.used_memory();
+    let redis_before = redis.info("memory", "used_memory");
     eprintln!("each of {everybody} users once at a broker");
     load(FILL_CONNECTIONS, Core::Any).fill(&users, 0, FEW, &idm);
     let few_resident = broker.resident_bytes();
     load(FILL_CONNECTIONS, Core::Any).fill(&users, FEW, everybody, &idm);
-    let (many_resident, redis_after) = (broker.resident_bytes(), redis.used_memory());
+    let (many_resident, redis_after) = (broker.resident_bytes(), redis.info("memory", "used_memory"));
 
     let gross = many_resident.saturating_sub(few_resident) as f64 / (many - few);
     report.figure("redis_bytes_per_user", redis_after.saturating_sub(redis_before) as f64 / many);

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
+use crate::cores::pins;
+use crate::machine;
 use crate::options::Options;
-use crate::process;
 
 /// What each key says, in the order of the table.
 const MEANINGS: [(&str, &str); 13] = [
@@ -83,13 +84,8 @@ impl Report {
 
     /// What the figures hold for.
     fn premises(&self) -> String {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let cpu = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-        let cpu = cpu.map_or("an unknown processor", |(_, name)| name);
-        let placed = if process::pins() { "server and load on a core each" } else { "no core of their own" };
-        let version = env!("CARGO_PKG_VERSION");
-        format!("mcx-token-broker {version}, {cores} cores of {cpu}, {placed}, {} rounds", self.rounds)
+        let placed = if pins() { "server and load on a core each" } else { "no core of their own" };
+        format!("{}, {placed}, {} rounds", machine::premises(), self.rounds)
     }
 }
 

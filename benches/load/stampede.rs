@@ -6,9 +6,9 @@ use tokio::task::JoinSet;
 
 use crate::Bench;
 use crate::broker::{Broker, Setup};
+use crate::cores::{Core, command};
 use crate::instant_idm::InstantIdm;
 use crate::loopback;
-use crate::process::Core;
 use crate::redis::Redis;
 use crate::report::Report;
 use crate::tokens::{home_token, request_body};
@@ -28,7 +28,7 @@ pub(crate) fn run(bench: &Bench<'_>, report: &mut Report) {
     report.raw("stampede_failed_requests", one.failed as f64);
     drop(alone);
 
-    let redis = Redis::start(Core::Any);
+    let redis = Redis::start(command("redis-server", Core::Any));
     let replica = || Broker::start(bench, &idm, &Setup { redis: Some(&redis), ..Setup::default() });
     let (first, second) = (replica(), replica());
     let two = worst(bench, &idm, &[&first, &second]);

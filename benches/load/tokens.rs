@@ -2,22 +2,14 @@
 
 use mcx_token_broker::clock::Clock;
 use mcx_token_broker::jose::{Algorithm, SigningHeader, SigningKey, publish};
-use mcx_token_broker::oauth::form;
 use serde_json::{Map, Value, json};
+
+use crate::request::{self, CLIENT, SCOPE};
 
 /// `iss` of home tokens.
 pub(crate) const HOME_ISSUER: &str = "https://idm.home.example";
 /// What clients send as `resource`, and the partner's issuer.
 pub(crate) const RESOURCE: &str = "https://idm.county-fire.example";
-/// The MCX client: a native application, so a public client.
-pub(crate) const CLIENT: &str = "mcptt_client";
-/// What is asked for.
-pub(crate) const SCOPE: &str = "3gpp:mc:ptt_group_management_service";
-/// The grant of the first leg, and of the client's request.
-pub(crate) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-/// What a home token is called.
-pub(crate) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
-
 /// Users of all scenarios but `million`.
 pub(crate) const USERS: u32 = 10_000;
 /// Longer than any run.
@@ -79,16 +71,9 @@ pub(crate) fn home_token(key: &SigningKey, user: u32) -> String {
     sign(key, "at+jwt", &claims)
 }
 
-/// What the user's client sends, encoded as a standard client does.
+/// What the user's client sends.
 pub(crate) fn request_body(home_token: &str) -> String {
-    form::encode([
-        ("grant_type", TOKEN_EXCHANGE),
-        ("subject_token", home_token),
-        ("subject_token_type", ACCESS_TOKEN),
-        ("resource", RESOURCE),
-        ("scope", SCOPE),
-        ("client_id", CLIENT),
-    ])
+    request::body(home_token, RESOURCE)
 }
 
 /// The partner's access token: nobody here looks into it, so it only looks like one.

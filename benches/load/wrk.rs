@@ -10,8 +10,9 @@ use std::time::Duration;
 use mcx_token_broker::clock::Clock;
 
 use crate::bodies::Population;
+use crate::cores::{Core, command};
 use crate::instant_idm::InstantIdm;
-use crate::process::{Core, Process, command};
+use crate::process::Process;
 
 /// A fill that makes no progress for this long has failed.
 const STALLED: Duration = Duration::from_secs(20);
@@ -84,7 +85,7 @@ impl Wrk<'_> {
             }
             if !process.lives() || now.saturating_sub(moved) > STALLED {
                 // It tells what went wrong, unless nothing did but time.
-                process.interrupt();
+                process.signal("INT");
                 finish(process);
                 panic!("the fill stopped at {seen} of {wanted} users");
             }
@@ -95,7 +96,7 @@ impl Wrk<'_> {
         }
         // The last answers are on their way.
         std::thread::sleep(Duration::from_millis(300));
-        process.interrupt();
+        process.signal("INT");
         finish(process);
     }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// Nothing on loopback takes longer, however busy.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Shorter than the broker keeps a connection: none is used in the moment in which it ends.
+const IDLE: Duration = Duration::from_secs(2);
 
 /// Body of a 200 response; `None`: no connection, or another status.
 pub(crate) fn get(address: SocketAddr, path: &str) -> Option<String> {
@@ -27,6 +29,6 @@ pub(crate) fn free_address() -> SocketAddr {
 /// A client as the broker has one: keep-alive, no proxy; and no certificates, because all is plain HTTP here.
 #[expect(clippy::disallowed_methods, reason = "crate::http has limits that a stampede shall not meet")]
 pub(crate) fn client() -> reqwest::Client {
-    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(PATIENCE * 3).build();
-    client.expect("a plain HTTP client has nothing to fail on")
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(PATIENCE * 3);
+    client.pool_idle_timeout(IDLE).build().expect("a plain HTTP client has nothing to fail on")
 }

@@ -1,13 +1,13 @@
 //! A real `redis-server`, in memory only.
 
 use std::net::SocketAddr;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use redis::{Client, Connection};
 
 use crate::loopback::free_address;
-use crate::process::{Core, Process, command};
+use crate::process::Process;
 
 /// A server that is not there after as many tries, 20 ms apart, will not come.
 const TRIES: u32 = 500;
@@ -15,16 +15,21 @@ const TRIES: u32 = 500;
 /// One server, empty when it starts.
 pub(crate) struct Redis {
     _process: Process,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     connection: Connection,
 }
 
 impl Redis {
-    pub(crate) fn start(core: Core) -> Self {
-        let address = free_address();
+    /// `command` starts the program, on whatever core.
+    pub(crate) fn start(command: Command) -> Self {
+        Self::start_at(free_address(), command)
+    }
+
+    /// At an address where one was before, and ended.
+    pub(crate) fn start_at(address: SocketAddr, mut command: Command) -> Self {
         let port = address.port().to_string();
         let mut process = Process::start(
-            command("redis-server", core)
+            command
                 .args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"])
                 .stdin(Stdio::null())
                 .stdout(Stdio::null()),
@@ -45,17 +50,8 @@ impl Redis {
         format!("redis://{}/0", self.address)
     }
 
-    /// Bytes that it has allocated for all that it holds.
-    pub(crate) fn used_memory(&mut self) -> u64 {
-        self.info("memory", "used_memory")
-    }
-
-    /// Commands that it has carried out.
-    pub(crate) fn commands(&mut self) -> u64 {
-        self.info("stats", "total_commands_processed")
-    }
-
-    fn info(&mut self, section: &str, name: &str) -> u64 {
+    /// A figure of its `INFO`.
+    pub(crate) fn info(&mut self, section: &str, name: &str) -> u64 {
         let info = redis::cmd("INFO").arg(section).query::<String>(&mut self.connection);
         let info = info.expect("redis-server answers INFO");
         let value = info.lines().find_map(|line| line.split_once(':').filter(|(known, _)| *known == name));
