@@ -22,7 +22,7 @@ pub use memory::Kept;
 use memory::MemoryTier;
 pub use purge::{Fence, Purge};
 use purge::{Generations, Marks};
-pub use redis::{Deployment, Lock, RedisError, RedisSettings, RedisTier};
+pub use redis::{Deployment, Lock, Password, RedisError, RedisSettings, RedisTier};
 pub use sealing::{SealingError, SealingKeys};
 use signals::Signals;
 

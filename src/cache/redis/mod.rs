@@ -2,6 +2,7 @@
 
 mod commands;
 pub mod link;
+mod password;
 mod sentinel;
 pub mod settings;
 mod unsent;
@@ -28,6 +29,7 @@ use crate::telemetry::metrics::{Metrics, RedisOutcome};
 pub(super) use commands::{CHANNEL, Message};
 use commands::{GENERATIONS, Place};
 pub use link::{Connector, Link};
+pub use password::Password;
 pub use settings::{Deployment, RedisError, RedisSettings};
 use unsent::Unsent;
 

@@ -12,8 +12,8 @@ use redis::aio::ConnectionLike;
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisResult, Value};
 
 use super::link::first;
+use super::password::Password;
 use super::settings::{RedisError, at, logged_in_as};
-use crate::secret::Secret;
 
 /// Sentinels and what they are asked for.
 #[derive(Clone)]
@@ -30,7 +30,7 @@ impl Sentinels {
     pub(super) fn new(
         nodes: Vec<ConnectionInfo>,
         name: &str,
-        login: (Option<&str>, Option<&Secret>),
+        login: (Option<&str>, Option<&Password>),
         timeout: Duration,
     ) -> Result<Self, RedisError> {
         let primary = Arc::new(nodes.first().ok_or(RedisError)?.clone());
