@@ -101,7 +101,7 @@ impl Connector {
     /// Nobody answered in time or let us in; no Sentinel knows the primary, or what it names is none
     /// ([`ErrorKind::MasterNameNotFoundBySentinel`]).
     pub async fn connect(&self) -> RedisResult<Link> {
-        self.in_time(async {
+        in_time(self.timeout, async {
             match &*self.target().await? {
                 Target::Single(client) => open(client.clone(), self.timeout).await,
                 Target::Sentinel(sentinels) => sentinels.at_primary(open_primary).await,
@@ -118,7 +118,8 @@ impl Connector {
     /// As [`Connector::connect`].
     pub async fn subscribe(&self, channel: &str) -> RedisResult<PubSub> {
         let channel: Arc<str> = channel.into();
-        self.in_time(async {
+        // For connecting, and for one command.
+        in_time(self.timeout * 2, async {
             match &*self.target().await? {
                 Target::Single(client) => listen(client.clone(), channel).await,
                 Target::Sentinel(sentinels) => {
@@ -147,11 +148,11 @@ impl Connector {
         });
         read.await.map_err(|error| io::Error::other(error).into())
     }
+}
 
-    async fn in_time<T>(&self, attempt: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-        let late = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
-        tokio::time::timeout(self.timeout, attempt).await.unwrap_or_else(late)
-    }
+async fn in_time<T>(longest: Duration, attempt: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    let late = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
+    tokio::time::timeout(longest, attempt).await.unwrap_or_else(late)
 }
 
 impl fmt::Debug for Connector {

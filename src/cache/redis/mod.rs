@@ -304,23 +304,28 @@ impl RedisTier {
             return None;
         }
         let era = self.era.load(Ordering::Acquire);
-        let outcome = tokio::time::timeout(self.timeout, self.ask(command, era)).await;
-        // The text of a Redis error can carry what was sent, so only its kind is logged.
-        let fault = match outcome {
-            Ok(Ok(Some(value))) => {
+        let mut link = match self.link(era).await {
+            Ok(Some(link)) => link,
+            Ok(None) => {
+                self.metrics.redis(RedisOutcome::Skipped);
+                return None;
+            }
+            // No refusal, whatever it says (too many clients, for one): there is nothing that can still be used.
+            Err(error) => {
+                self.metrics.redis(RedisOutcome::Failed);
+                self.rest(era, &fault_of(&error));
+                return None;
+            }
+        };
+        // Connecting is not a part of it: else a server so far that both fit, and together do not, would never be used.
+        let answer = tokio::time::timeout(self.timeout, command.query_async(&mut link)).await;
+        let fault = match answer {
+            Ok(Ok(value)) => {
                 self.metrics.redis(RedisOutcome::Answered);
                 self.resting_until_millis.store(0, Ordering::Relaxed);
                 return Some(value);
             }
-            Ok(Ok(None)) => {
-                self.metrics.redis(RedisOutcome::Skipped);
-                return None;
-            }
-            Ok(Err(error)) if error.is_timeout() => "timeout".to_owned(),
-            Ok(Err(error)) if error.kind() == ErrorKind::MasterNameNotFoundBySentinel => {
-                "no primary of this name".to_owned()
-            }
-            Ok(Err(error)) => error.code().unwrap_or("connection").to_owned(),
+            Ok(Err(error)) => fault_of(&error),
             Err(_) => "timeout".to_owned(),
         };
         self.metrics.redis(RedisOutcome::Failed);
@@ -338,15 +343,13 @@ impl RedisTier {
     }
 
     /// `None`: another request found out in the meantime that there is no connection to be had.
-    async fn ask<T: FromRedisValue>(&self, command: &Cmd, era: u64) -> RedisResult<Option<T>> {
+    async fn link(&self, era: u64) -> RedisResult<Option<Link>> {
         let slot = self.links.get_or_default();
-        let link = match slot.link(era) {
-            Some(link) => Some(link),
+        match slot.link(era) {
+            Some(link) => Ok(Some(link)),
             // Boxed: rare, and by far the largest part of every request that looks in Redis.
-            None => Box::pin(self.connect(slot, era)).await?,
-        };
-        let Some(mut link) = link else { return Ok(None) };
-        command.query_async(&mut link).await.map(Some)
+            None => Box::pin(self.connect(slot, era)).await,
+        }
     }
 
     /// The connection is made by the first who needs it, while the others wait for what comes of that.
@@ -392,6 +395,17 @@ impl RedisTier {
 
     fn after_rest(&self) -> u64 {
         self.now_millis().saturating_add(millis(REST)).max(1)
+    }
+}
+
+/// The kind of an error, for the log: its text can carry what was sent.
+fn fault_of(error: &redis::RedisError) -> String {
+    if error.is_timeout() {
+        "timeout".to_owned()
+    } else if error.kind() == ErrorKind::MasterNameNotFoundBySentinel {
+        "no primary of this name".to_owned()
+    } else {
+        error.code().unwrap_or("connection").to_owned()
     }
 }
 
