@@ -17,7 +17,7 @@ use redis::{
 use tokio::sync::Mutex;
 use tokio::task::{JoinSet, spawn_blocking};
 
-use super::sentinel::{Sentinels, demand_primary};
+use super::sentinel::{Sentinels, demand_primary, is_at_replica};
 use super::settings::{Deployment, RedisError, RedisSettings, tcp};
 
 /// How often a command to a Cluster goes again, where it was redirected to or when its node was lost; all of it within
@@ -240,6 +240,17 @@ impl Link {
         match self {
             Self::One(_, lost) => lost.load(Ordering::Relaxed),
             Self::Cluster(_) => false,
+        }
+    }
+
+    /// Whether the server is a replica by now. A connection to a Cluster follows the primaries by itself.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn is_at_replica(&mut self) -> RedisResult<bool> {
+        match self {
+            Self::One(connection, _) => is_at_replica(connection).await,
+            Self::Cluster(_) => Ok(false),
         }
     }
 }

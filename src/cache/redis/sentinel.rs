@@ -77,14 +77,16 @@ impl Sentinels {
     }
 }
 
-/// A server that was made a replica takes no writes. `HELLO` says the role, to anybody who may log in.
 pub(super) async fn demand_primary(connection: &mut impl ConnectionLike) -> RedisResult<()> {
-    let about: HashMap<String, Value> = redis::cmd("HELLO").query_async(connection).await?;
-    match about.get("role") {
-        Some(Value::BulkString(role)) if role != b"master" => {
-            let text = "what the Sentinel names is not a primary";
-            Err((ErrorKind::MasterNameNotFoundBySentinel, text).into())
-        }
-        _ => Ok(()),
+    if is_at_replica(connection).await? {
+        let text = "what the Sentinel names is not a primary";
+        return Err((ErrorKind::MasterNameNotFoundBySentinel, text).into());
     }
+    Ok(())
+}
+
+/// A server that was made a replica takes no writes. `HELLO` says the role, to anybody who may log in.
+pub(super) async fn is_at_replica(connection: &mut impl ConnectionLike) -> RedisResult<bool> {
+    let about: HashMap<String, Value> = redis::cmd("HELLO").query_async(connection).await?;
+    Ok(matches!(about.get("role"), Some(Value::BulkString(role)) if role != b"master"))
 }
