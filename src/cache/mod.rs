@@ -306,6 +306,11 @@ impl TokenCache {
         self.redis.as_ref().map(RedisTier::answers)
     }
 
+    /// Whether a purge at any other replica is heard of.
+    pub fn hears_purges(&self) -> bool {
+        self.redis.as_ref().is_some_and(RedisTier::is_listening)
+    }
+
     /// How many users have entries in memory, and how many bytes they are taken for.
     pub fn memory_size(&self) -> (usize, u64) {
         self.memory.size()

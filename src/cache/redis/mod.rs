@@ -9,7 +9,7 @@ mod unsent;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -59,6 +59,7 @@ pub struct RedisTier {
     /// On the monotonic clock; zero: it answers.
     resting_until_millis: AtomicU64,
     unsent: Unsent,
+    listening: AtomicBool,
     clock: Clock,
     metrics: Metrics,
 }
@@ -117,6 +118,7 @@ impl RedisTier {
             timeout: settings.timeout,
             resting_until_millis: AtomicU64::new(0),
             unsent: Unsent::default(),
+            listening: AtomicBool::new(false),
             clock,
             metrics,
         })
@@ -255,7 +257,12 @@ impl RedisTier {
     }
 
     /// Whether the other replicas are heard.
+    pub(super) fn is_listening(&self) -> bool {
+        self.listening.load(Ordering::Relaxed)
+    }
+
     pub(super) fn set_listening(&self, listens: bool) {
+        self.listening.store(listens, Ordering::Relaxed);
         self.metrics.listening(listens);
     }
 
