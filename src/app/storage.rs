@@ -1,7 +1,7 @@
 //! Where tokens are kept.
 
 use super::Wiring;
-use crate::cache::{CacheSettings, Deployment, Lifetimes, RedisSettings, RedisTier, SealingKeys};
+use crate::cache::{CacheSettings, Deployment, Lifetimes, Password, RedisSettings, RedisTier, SealingKeys};
 use crate::config;
 use crate::exchange::LEAST_LIFETIME;
 use crate::secret::Secret;
@@ -27,12 +27,14 @@ impl Wiring<'_> {
             nodes: redis.urls.iter().map(|url| Secret::from(url.as_str())).collect(),
             deployment: match redis.deployment.clone() {
                 config::RedisDeployment::Single => Deployment::Single,
-                config::RedisDeployment::Sentinel { primary, user, password } => {
+                config::RedisDeployment::Sentinel { primary, user, password: stated } => {
+                    let password =
+                        stated.map(|stated| password("cache.redis_sentinel_password_file", stated));
                     Deployment::Sentinel { primary, user, password }
                 }
                 config::RedisDeployment::Cluster => Deployment::Cluster,
             },
-            password: redis.password.clone(),
+            password: redis.password.clone().map(|stated| password("cache.redis_password_file", stated)),
             ca_pem: redis.ca.as_ref().map(|file| file.text.clone().into_bytes()),
             timeout: redis.timeout,
         };
@@ -52,5 +54,13 @@ impl Wiring<'_> {
                 None
             }
         }
+    }
+}
+
+/// `key`: where its file is named.
+fn password(key: &'static str, stated: config::RotatedSecret) -> Password {
+    match stated.file {
+        None => Password::from(stated.secret),
+        Some(file) => Password::rotated(stated.secret, key, move || file.read()),
     }
 }

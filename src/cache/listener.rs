@@ -5,7 +5,6 @@
 //! back to it or does not, and reads the generations with each, so that a message that got lost is made good a second later.
 
 use std::sync::Weak;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -104,6 +103,11 @@ impl Session {
             let Some(cache) = cache.upgrade() else { return Ok(()) };
             let Some(redis) = &cache.redis else { return Ok(()) };
             if agree {
+                // Its name may lead to the new primary by now. What is published there is heard here as well, from the
+                // primary of this replica; else our beat is not, and the session ends.
+                if within(self.patience, self.link.is_at_replica()).await? {
+                    self.link = redis.connector().connect().await?;
+                }
                 cache.agree(redis, &mut self.link, self.patience).await?;
                 within(self.patience, Message::Beat.publish().query_async::<()>(&mut self.link)).await?;
             }
@@ -205,7 +209,6 @@ impl TokenCache {
     }
 
     fn set_listening(&self, listens: bool) {
-        self.listens.store(listens, Ordering::Relaxed);
         if let Some(redis) = &self.redis {
             redis.set_listening(listens);
         }

@@ -23,7 +23,7 @@ pub use memory::Kept;
 use memory::MemoryTier;
 pub use purge::{Fence, Purge};
 use purge::{Generations, Marks};
-pub use redis::{Deployment, Lock, RedisError, RedisSettings, RedisTier};
+pub use redis::{Deployment, Lock, Password, RedisError, RedisSettings, RedisTier};
 pub use revocations::{Presented, Revocation, Revocations, Revoked};
 pub use sealing::{SealingError, SealingKeys};
 use signals::Signals;
@@ -79,8 +79,6 @@ pub struct TokenCache {
     signals: Signals,
     /// Whether the generations of the other replicas were asked for.
     settled: AtomicBool,
-    /// Whether the other replicas are heard.
-    listens: AtomicBool,
     settling: Notify,
     clock: Clock,
 }
@@ -106,7 +104,6 @@ impl TokenCache {
             lifetimes,
             memory,
             settled: AtomicBool::new(redis.is_none()),
-            listens: AtomicBool::new(false),
             settling: Notify::new(),
             redis,
             generations: Generations::default(),
@@ -337,7 +334,12 @@ impl TokenCache {
 
     /// Whether the other replicas are heard through Redis; `None`: there is none.
     pub fn listens(&self) -> Option<bool> {
-        self.redis.as_ref().map(|_| self.listens.load(Ordering::Relaxed))
+        self.redis.as_ref().map(RedisTier::is_listening)
+    }
+
+    /// Whether a purge at any other replica is heard of.
+    pub fn hears_purges(&self) -> bool {
+        self.listens() == Some(true)
     }
 
     /// How many users have entries in memory, and how many bytes they are taken for.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::file::{NamedFile, TextFile};
+use super::file::{NamedFile, RotatedSecret, TextFile};
 use super::findings::{Findings, is_loopback};
 use super::value;
 use crate::secret::Secret;
@@ -46,7 +46,7 @@ pub struct Redis {
     /// What is found there.
     pub deployment: RedisDeployment,
     /// The user's password.
-    pub password: Option<Secret>,
+    pub password: Option<RotatedSecret>,
     /// For one command. What is slower is a miss.
     pub timeout: Duration,
     /// CA certificates (PEM) that are trusted **instead of** the system's.
@@ -65,7 +65,7 @@ pub enum RedisDeployment {
         /// The ACL user at the Sentinels.
         user: Option<String>,
         /// The password at the Sentinels.
-        password: Option<Secret>,
+        password: Option<RotatedSecret>,
     },
     /// Nodes of a Redis Cluster.
     Cluster,
@@ -218,7 +218,7 @@ impl CacheTable {
 
     fn redis(&self, findings: &mut Findings<'_>) -> Option<Redis> {
         let ca = findings.text_file("cache.redis_ca_file", self.redis_ca_file.as_ref());
-        let password = findings.secret(
+        let password = findings.rotated_secret(
             "cache.redis_password",
             self.redis_password.as_ref(),
             self.redis_password_file.as_ref(),
@@ -232,7 +232,7 @@ impl CacheTable {
 
     /// What the URLs lead to; `None`: it is said why not.
     fn deployment(&self, findings: &mut Findings<'_>) -> Option<RedisDeployment> {
-        let password = findings.secret(
+        let password = findings.rotated_secret(
             "cache.redis_sentinel_password",
             self.redis_sentinel_password.as_ref(),
             self.redis_sentinel_password_file.as_ref(),

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use crate::secret::Secret;
 
@@ -33,6 +34,33 @@ pub struct KeyFile {
     pub content: Secret,
 }
 
+/// A secret as it was when the configuration was loaded.
+#[derive(Debug, Clone)]
+pub struct RotatedSecret {
+    /// The secret.
+    pub secret: Secret,
+    /// Where it stands; `None`: in the configuration itself, where it is not looked for again.
+    pub file: Option<SecretFile>,
+}
+
+/// The name of a file with a secret that may be replaced while the broker runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretFile(PathBuf);
+
+impl SecretFile {
+    pub(super) fn new(named: &NamedFile) -> Self {
+        Self(named.0.clone())
+    }
+
+    /// What is there now, by the rules of when the configuration was loaded. Blocks.
+    ///
+    /// # Errors
+    /// There is no secret; says why, and nothing of the content.
+    pub fn read(&self) -> Result<Secret, String> {
+        read_secret(&self.0).map_err(|(problem, _)| problem)
+    }
+}
+
 /// The text of a file, or what is wrong with it and what to do. Says nothing of the content, and not the name either: a
 /// secret is easily typed where the name of its file belongs.
 pub(super) fn read(path: &Path) -> Result<String, (String, String)> {
@@ -58,7 +86,12 @@ pub(super) fn read(path: &Path) -> Result<String, (String, String)> {
 }
 
 /// A secret from a file: without the line end that editors and `echo` add. Nothing else is trimmed.
-pub(super) fn without_line_end(text: &str) -> &str {
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    text.strip_suffix('\r').unwrap_or(text)
+pub(super) fn read_secret(path: &Path) -> Result<Secret, (String, String)> {
+    let text = Zeroizing::new(read(path)?);
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.is_empty() {
+        return Err(("is empty".into(), "state the secret".into()));
+    }
+    Ok(Secret::from(text))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::file::{self, KeyFile, NamedFile, TextFile};
+use super::file::{self, KeyFile, NamedFile, RotatedSecret, SecretFile, TextFile};
 use super::layer::Tree;
 use super::problem::Problem;
 use crate::secret::Secret;
@@ -71,32 +71,39 @@ impl<'t> Findings<'t> {
         named: Option<&NamedFile>,
     ) -> Option<Secret> {
         let file_key = format!("{key}_file");
-        let secret = match (inline, named) {
+        match (inline, named) {
             (Some(_), Some(_)) => {
                 self.fault(key, format!("is stated, and {file_key} too"), "keep one of the two");
-                return None;
+                None
             }
-            (None, None) => return None,
-            (Some(secret), None) => secret.clone(),
-            (None, Some(named)) => Secret::from(file::without_line_end(&self.file(&file_key, named)?)),
-        };
-        let at = if named.is_some() { &file_key } else { key };
-        if secret.expose().is_empty() {
-            self.fault(at, "is empty", "state the secret");
-            return None;
+            (None, None) => None,
+            (Some(secret), None) => {
+                let there = !secret.expose().is_empty();
+                self.demand(there, key, "is empty", "state the secret");
+                there.then(|| secret.clone())
+            }
+            (None, Some(named)) => self.found(&file_key, file::read_secret(&named.0)),
         }
-        Some(secret)
+    }
+
+    /// A secret as [`Findings::secret`], and the file that it came from, for who reads it again.
+    pub(super) fn rotated_secret(
+        &mut self,
+        key: &str,
+        inline: Option<&Secret>,
+        named: Option<&NamedFile>,
+    ) -> Option<RotatedSecret> {
+        let secret = self.secret(key, inline, named)?;
+        Some(RotatedSecret { secret, file: named.map(SecretFile::new) })
     }
 
     /// The content of a named file.
     pub(super) fn file(&mut self, key: &str, named: &NamedFile) -> Option<String> {
-        match file::read(&named.0) {
-            Ok(text) => Some(text),
-            Err((problem, remedy)) => {
-                self.fault(key, problem, remedy);
-                None
-            }
-        }
+        self.found(key, file::read(&named.0))
+    }
+
+    fn found<T>(&mut self, key: &str, read: Result<T, (String, String)>) -> Option<T> {
+        read.map_err(|(problem, remedy)| self.fault(key, problem, remedy)).ok()
     }
 
     /// A named file with public content.

@@ -47,7 +47,7 @@ pub use cache::{Cache, Redis, RedisDeployment, SealingKey};
 pub use clients::{CallerAuthentication, Client, Selection};
 pub use connection::Connection;
 pub use exchange::ExchangeLimits;
-pub use file::{KeyFile, TextFile};
+pub use file::{KeyFile, RotatedSecret, SecretFile, TextFile};
 pub use home::{BrokerNamedIn, Home, Introspection, TokenProfile};
 pub use idm::Idm;
 pub use log::{Log, LogFormat};

@@ -4,7 +4,7 @@
 use super::chain::Chain;
 use super::single_flight::Outcome;
 use super::{ExchangeError, Leg};
-use crate::cache::{CacheKey, CachedToken, Claim, Kept, Lock};
+use crate::cache::{CacheKey, CachedToken, Claim, Fence, Kept, Lock};
 
 /// A user who is purged while a token is obtained makes us begin again, this often at most.
 const ATTEMPTS: usize = 2;
@@ -46,23 +46,17 @@ impl Acquisition {
             let fence = cache.fence();
             let claim =
                 async { Ok::<_, ExchangeError>(cache.claim(&self.key, self.ahead_of.as_deref()).await) };
-            let (lock, last) = match self.chain.deadline.wait(Leg::Partner, claim).await? {
-                Claim::Filled(token) => return Ok(token),
-                Claim::Ours(lock, last) => (lock, last),
-                Claim::Alone => (None, None),
-            };
-            let fresh = cache.while_locked(lock.as_ref(), self.fresh(last, lock.as_ref())).await;
-            match fresh.and_then(|token| self.still_stands(token)) {
-                Ok(token) => {
-                    if let Some(kept) = cache.keep(&self.key, token, fence, lock.as_ref()).await {
-                        return Ok(kept);
-                    }
-                }
-                Err(error) => {
-                    cache.give_up(lock.as_ref()).await;
-                    return Err(error);
-                }
+            let claim = self.chain.deadline.wait(Leg::Partner, claim).await?;
+            if let Some(kept) = self.obtain_by(claim, fence).await? {
+                return Ok(kept);
             }
+        }
+        // A Redis that evicts takes locks away as a purge does, again and again. Where purges are heard of, one is noticed
+        // without a lock.
+        if cache.hears_purges()
+            && let Some(kept) = self.obtain_by(Claim::Alone, cache.fence()).await?
+        {
+            return Ok(kept);
         }
         Err(ExchangeError::Purged)
     }
@@ -70,6 +64,24 @@ impl Acquisition {
     /// What was obtained for a home token that was taken back meanwhile is kept for nobody.
     fn still_stands(&self, token: CachedToken) -> Result<CachedToken, ExchangeError> {
         self.chain.exchange.check_not_revoked(&self.chain.presented).map(|()| token)
+    }
+
+    /// `None`: the user was purged meanwhile, as far as can be told.
+    async fn obtain_by(&self, claim: Claim, fence: Fence) -> Result<Option<Kept>, ExchangeError> {
+        let cache = &self.chain.exchange.cache;
+        let (lock, last) = match claim {
+            Claim::Filled(token) => return Ok(Some(token)),
+            Claim::Ours(lock, last) => (lock, last),
+            Claim::Alone => (None, None),
+        };
+        let fresh = cache.while_locked(lock.as_ref(), self.fresh(last, lock.as_ref())).await;
+        match fresh.and_then(|token| self.still_stands(token)) {
+            Ok(token) => Ok(cache.keep(&self.key, token, fence, lock.as_ref()).await),
+            Err(error) => {
+                cache.give_up(lock.as_ref()).await;
+                Err(error)
+            }
+        }
     }
 
     /// By the refresh token of the last one, or by both legs.

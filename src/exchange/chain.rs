@@ -41,8 +41,10 @@ impl Chain {
     pub(super) async fn access_token(&self) -> Result<CachedToken, ExchangeError> {
         let guard = self.partner.idm.guard();
         let mut retries = guard.retries();
+        // Of both: each leg has its own, and another try at the partner does not make the home IdM's new.
+        let mut home_retries = self.exchange.security_tokens.guard().retries();
         loop {
-            let (security_token, _) = self.security_token().await?;
+            let (security_token, _) = self.security_token_with(&mut home_retries).await?;
             let asked_at = self.exchange.clock.now();
             let grant = self.partner.redeem(&security_token, &self.client.id, &self.scope, asked_at);
             match self.observed(Leg::Partner, grant).await {
@@ -55,12 +57,18 @@ impl Chain {
 
     /// The first leg (B.7.2, B.7.3): a fresh security token, looked at before it goes anywhere, and how long it lives.
     pub(super) async fn security_token(&self) -> Result<(Token, Duration), ExchangeError> {
+        self.security_token_with(&mut self.exchange.security_tokens.guard().retries()).await
+    }
+
+    async fn security_token_with(
+        &self,
+        retries: &mut Retries<'_>,
+    ) -> Result<(Token, Duration), ExchangeError> {
         let guard = self.exchange.security_tokens.guard();
-        let mut retries = guard.retries();
         loop {
             match self.one_security_token().await {
                 Ok(token) => return Ok(token),
-                Err(error) => self.pause(guard, &mut retries, error).await?,
+                Err(error) => self.pause(guard, retries, error).await?,
             }
         }
     }

@@ -206,6 +206,7 @@ impl Exchange {
         let allowed = Allowed { client, subject, partner: partner_of, scope, deadline, ahead: false };
         if request.requested == RequestedToken::SecurityToken {
             // Not cached: it is good for one use.
+            let _waiter = allowed.partner.waiting.enter().ok_or(ExchangeError::TooManyWaiting)?;
             let chain = self.chain(&allowed)?;
             let security_token = Box::pin(async move { chain.security_token().await });
             let (token, expires_in) = security_token.instrument(attempt.span()).await?;
@@ -298,14 +299,19 @@ impl Exchange {
         for _ in 0..FLIGHTS {
             let chain = self.chain(allowed)?;
             let begin = || Acquisition { chain, key, ahead_of: None }.run();
-            let (flight, joined) = self.flights.join(key, subject_token, begin);
+            let (flight, joined) = self.flights.join(key, subject_token, false, begin);
             if joined {
                 self.metrics.coalesced();
             }
-            let flown_for = flight.subject_token;
+            let (flown_for, ahead) = (flight.subject_token, flight.ahead);
             // It has a deadline of its own, and says which leg was slow: it is let speak first.
             outcome = allowed.deadline.later(GRACE).wait(Leg::Partner, flight.outcome()).await;
-            if outcome.as_ref().err().is_none_or(|error| error.holds_for(&flown_for, &subject_token)) {
+            let holds = |error: &ExchangeError| {
+                // What was begun while nobody waited was not tried as it is for one who does.
+                let half_tried = ahead && error.fault() == error::Fault::Outage;
+                error.holds_for(&flown_for, &subject_token) && !half_tried
+            };
+            if outcome.as_ref().err().is_none_or(holds) {
                 break;
             }
         }
@@ -328,7 +334,7 @@ impl Exchange {
             let _permit = permit;
             Acquisition { chain, key, ahead_of }.run().await
         };
-        self.flights.join(key, allowed.subject.digest, || renewal);
+        self.flights.join(key, allowed.subject.digest, true, || renewal);
     }
 
     fn chain(self: &Arc<Self>, allowed: &Allowed<'_>) -> Result<Chain, ExchangeError> {

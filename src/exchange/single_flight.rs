@@ -25,6 +25,8 @@ pub(super) struct SingleFlight([Mutex<HashMap<CacheKey, Flight>>; SHARDS]);
 pub(super) struct Flight {
     /// The home token that it presents.
     pub(super) subject_token: TokenDigest,
+    /// Whether it was begun ahead of a token's end, with nobody waiting: it gives up sooner than one that somebody needs.
+    pub(super) ahead: bool,
     outcome: watch::Receiver<Option<Outcome>>,
 }
 
@@ -40,6 +42,7 @@ impl SingleFlight {
         self: &Arc<Self>,
         key: CacheKey,
         subject_token: TokenDigest,
+        ahead: bool,
         work: impl FnOnce() -> F,
     ) -> (Flight, bool)
     where
@@ -50,7 +53,7 @@ impl SingleFlight {
             return (flight.clone(), true);
         }
         let (told, outcome) = watch::channel(None);
-        let flight = Flight { subject_token, outcome };
+        let flight = Flight { subject_token, ahead, outcome };
         flights.insert(key, flight.clone());
         drop(flights);
         let landing = Landing { flights: Arc::clone(self), key };
@@ -121,7 +124,7 @@ mod tests {
         let flights = Arc::new(SingleFlight::default());
         let (begun, go) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let join = || {
-            flights.join(KEY, Token::from("s").digest(), || {
+            flights.join(KEY, Token::from("s").digest(), false, || {
                 begun.fetch_add(1, Ordering::SeqCst);
                 let go = Arc::clone(&go);
                 async move {
@@ -148,9 +151,9 @@ mod tests {
     async fn one_that_panics_fails_those_who_wait_and_nobody_after() {
         let flights = Arc::new(SingleFlight::default());
         let digest = Token::from("s").digest();
-        let (flight, _) = flights.join(KEY, digest, || async { panic!("a fault of ours") });
+        let (flight, _) = flights.join(KEY, digest, false, || async { panic!("a fault of ours") });
         assert_eq!(flight.outcome().await.err(), Some(ExchangeError::Interrupted));
-        let (flight, joined) = flights.join(KEY, digest, || async { Ok(token()) });
+        let (flight, joined) = flights.join(KEY, digest, false, || async { Ok(token()) });
         assert!(!joined && flight.outcome().await.is_ok());
     }
 }

@@ -71,7 +71,7 @@ pub struct RemoteKeys {
     current: ArcSwapOption<Fetched>,
     last_attempt: Mutex<Option<Attempt>>,
     /// Places for those who wait for a set.
-    waiting: Semaphore,
+    waiting: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl RemoteKeys {
     /// `cooldown`: between two refreshes because of unknown keys; `interval`: after which the set is refreshed in the background.
     pub fn new(idm: Arc<Idm>, clock: Clock, cooldown: Duration, interval: Duration) -> Arc<Self> {
         let (current, last_attempt) = (ArcSwapOption::empty(), Mutex::new(None));
-        let waiting = Semaphore::new(MAX_WAITING);
+        let waiting = Arc::new(Semaphore::new(MAX_WAITING));
         Arc::new(Self { idm, clock, cooldown, interval, current, last_attempt, waiting })
     }
 
@@ -131,10 +131,14 @@ impl RemoteKeys {
 
     /// Fetches the set unless somebody did since `seen`, or the cooldown lasts. Returns why the last attempt failed.
     async fn refresh(self: &Arc<Self>, seen: Option<Duration>) -> Option<IdmError> {
-        let Ok(_place) = self.waiting.try_acquire() else { return Some(IdmError::Overloaded) };
+        let Ok(place) = Arc::clone(&self.waiting).try_acquire_owned() else {
+            return Some(IdmError::Overloaded);
+        };
         let keys = Arc::clone(self);
         // A task of its own: a caller that hangs up must not abort the refresh that others wait for.
         let refreshed = tokio::spawn(async move {
+            // Until the task ends, whoever has stopped waiting for it.
+            let _place = place;
             let mut last = keys.last_attempt.lock().await;
             if keys.current.load().as_ref().map(|fetched| fetched.at) != seen {
                 return None;
@@ -150,7 +154,8 @@ impl RemoteKeys {
                 let kept = seen.is_some();
                 tracing::warn!(%error, kept, "the home IdM's key set could not be fetched");
             }
-            *last = Some(Attempt { at: now, failure: failure.clone() });
+            // The rest begins when the attempt has ended: one that took long is not followed by the next at once.
+            *last = Some(Attempt { at: keys.clock.monotonic(), failure: failure.clone() });
             failure
         });
         refreshed.await.unwrap_or(Some(IdmError::NoAnswer))

@@ -16,6 +16,11 @@ use zeroize::Zeroizing;
 use super::resolver::Resolver;
 use crate::secret::Secret;
 
+/// How often an HTTP/2 connection is asked whether it lives.
+const HTTP2_PING: Duration = Duration::from_secs(3);
+/// A `Retry-After` beyond a day, in seconds, is nonsense, and must not overflow what it is added to.
+const LONGEST_RETRY_AFTER: u64 = 86_400;
+
 /// Limits and trust of one peer.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
@@ -115,6 +120,11 @@ impl HttpClient {
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.timeout)
             .pool_idle_timeout(Duration::from_secs(30))
+            // A request that times out does not end its HTTP/2 connection, and one that nobody answers on any more would be
+            // used for ever: the server is well, and looks as if it were not.
+            .http2_keep_alive_interval(HTTP2_PING)
+            .http2_keep_alive_timeout(settings.timeout.min(HTTP2_PING))
+            .http2_keep_alive_while_idle(true)
             .tls_certs_only(roots(settings.ca_pem.as_deref())?);
         if let Some(pem) = &settings.identity_pem {
             let identity =
@@ -172,7 +182,7 @@ impl HttpClient {
             .headers()
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok())
-            .map(Duration::from_secs);
+            .map(|seconds: u64| Duration::from_secs(seconds.min(LONGEST_RETRY_AFTER)));
         let mut body = Zeroizing::new(Vec::with_capacity(2048));
         while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
             if body.len() + chunk.len() > self.max_response_bytes {

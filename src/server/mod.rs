@@ -116,6 +116,8 @@ fn listen_public(
         .shutdown_timeout(whole_seconds(settings.shutdown_grace))
         .client_request_timeout(settings.head_timeout)
         .max_connections(settings.max_connections)
+        // TLS handshakes at a time: fewer, and a few hundred that are never ended keep everybody else out.
+        .max_connection_rate(settings.max_connections)
         .disable_signals();
     if let Some(workers) = settings.workers {
         server = server.workers(workers);

@@ -34,6 +34,8 @@ mod purges;
 mod redis_deployments;
 mod redis_faults;
 mod redis_link;
+mod redis_network;
+mod redis_passwords;
 mod redis_server;
 mod remembered;
 mod renewal;

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use mcx_token_broker::sandbox::{Endpoint, Fault};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::broker::{Answer, Broker};
 use crate::support::federation::{CLIENT, Federation, PARTNER, Setup, merged};
 use crate::support::redis::{RIGHTS, Redis};
+use crate::support::tier::{is_listening, listens, listens_no_more, purged, token_at};
 use crate::support::{http, until};
 
-const LISTENING: &str = "mcx_broker_listening";
 /// What entries in memory may get old here: longer than any test, so that only the news of a purge takes them away.
 const MAX_AGE: &str = "1h";
 
@@ -19,30 +19,6 @@ fn cache_toml(redis: &Redis) -> String {
     format!(
         "[cache]\nredis = \"{url}\"\nredis_timeout = \"2s\"\nmemory_max_age = \"{MAX_AGE}\"\nsealing_key_files = [\"{key}\"]"
     )
-}
-
-async fn purge(broker: &Broker, whose: Value) -> Answer {
-    let request = http()
-        .post(format!("{}/api/purge", broker.admin_url()))
-        .header("content-type", "application/json")
-        .body(whose.to_string());
-    Answer::of(request).await
-}
-
-async fn purged(broker: &Broker, whose: Value) -> bool {
-    let answer = purge(broker, whose).await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    answer.json()["replicas_told"].as_bool().unwrap()
-}
-
-async fn token_at(federation: &Federation, broker: &Broker, user: &str) -> String {
-    let answer = federation.exchange_at(broker, &federation.home_token(user), &[]).await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    answer.text_of("access_token")
-}
-
-async fn listens(broker: &Broker) {
-    until("the other replicas are heard", async || broker.metric(LISTENING).await == 1).await;
 }
 
 /// A federation with one broker, or with two on one Redis.
@@ -201,7 +177,7 @@ async fn a_replica_whose_subscription_is_silent_drops_its_memory_tier() {
     let (federation, _other) = replicas(Some(&redis)).await;
     token_at(&federation, &federation.broker, "alice").await;
     redis.stall();
-    until("it is not taken for listening", async || federation.broker.metric(LISTENING).await == 0).await;
+    listens_no_more(&federation.broker).await;
     assert_eq!(federation.broker.metric("mcx_broker_memory_users").await, 0);
     redis.wake();
     listens(&federation.broker).await;
@@ -235,7 +211,7 @@ async fn many_purges_that_could_not_be_told_are_told_in_the_end() {
     let federation = Setup::new().broker(&cache).start().await;
     listens(&federation.broker).await;
     redis.kill();
-    until("it is not heard", async || federation.broker.metric(LISTENING).await == 0).await;
+    listens_no_more(&federation.broker).await;
     for number in 0..500 {
         assert!(!purged(&federation.broker, json!({"user": format!("user{number}")})).await);
     }
@@ -286,7 +262,7 @@ async fn who_may_not_subscribe_still_sees_which_generations_are_in_force() {
     until("it shares", async || token_at(&federation, &deaf, "alice").await == token).await;
     assert!(purged(&federation.broker, json!({"partner": PARTNER})).await);
     until("it has seen the purge", async || token_at(&federation, &deaf, "alice").await != token).await;
-    assert_eq!(deaf.metric(LISTENING).await, 0);
+    assert!(!is_listening(&deaf).await);
 }
 
 /// The news of a purge got lost, and the purge with it: an entry in memory does not get older than it may.

@@ -1,19 +1,14 @@
 //! A broker whose second tier is behind Sentinels or spread over a Cluster.
 
-use std::time::Duration;
-
 use mcx_token_broker::sandbox::User;
 
-use crate::support::broker::Answer;
 use crate::support::federation::{Federation, Setup, merged};
 use crate::support::redis::{RIGHTS, Redis};
 use crate::support::redis_cluster::Cluster;
 use crate::support::redis_sentinel::{PRIMARY, Sentinel};
 use crate::support::redis_tls::Certificates;
-use crate::support::{http, until};
-
-/// Longer than the rest after a fault.
-const REST: Duration = Duration::from_millis(1001);
+use crate::support::tier::{REST, keeps, ready, token_of};
+use crate::support::until;
 
 /// Enough for a slot of each of three nodes.
 const USERS: u32 = 20;
@@ -46,27 +41,9 @@ async fn clustered(redis: &Cluster, changes: &str) -> Federation {
     federation(&redis.urls(), "cluster", &redis.nodes()[0].sealing_key_file(), changes).await
 }
 
-async fn token_of(federation: &Federation, user: &str) -> String {
-    let answer = federation.exchange_token(&federation.home_token(user), &[]).await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    answer.text_of("access_token")
-}
-
 /// How many commands ended like this.
 async fn commands(federation: &Federation, outcome: &str) -> u64 {
     federation.broker.metric(&format!("mcx_broker_redis_commands_total{{outcome=\"{outcome}\"}}")).await
-}
-
-/// What `/ready` says about Redis; the broker itself is always ready.
-async fn ready(federation: &Federation) -> bool {
-    let answer = Answer::of(http().get(format!("{}/ready", federation.broker.admin_url()))).await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    answer.json()["redis"].as_bool().unwrap()
-}
-
-/// Whether a token is kept: the second request is answered with that of the first.
-async fn keeps(federation: &Federation, user: &str) -> bool {
-    token_of(federation, user).await == token_of(federation, user).await
 }
 
 /// Many at once, with as many connections as one.
@@ -150,7 +127,8 @@ async fn a_primary_that_was_made_a_replica_is_left_for_the_new_one_at_once() {
 async fn users_of_their_own_at_the_sentinels_and_at_the_primary() {
     let rights = RIGHTS.split(' ');
     let user: Vec<&str> = ["--user", "broker", "on", ">pass"].into_iter().chain(rights).collect();
-    let lines = "user default off\nuser asker on >word allchannels +sentinel|get-master-addr-by-name\n";
+    let lines = "user default off\nuser asker on >word allchannels +sentinel|get-master-addr-by-name\n\
+                 user mute on >word allchannels\n";
     let redis = Sentinel::start_with(&user, lines);
     let urls = [redis.url().replace("redis://", "redis://broker@")];
     let key = redis.primary().sealing_key_file();
@@ -158,6 +136,7 @@ async fn users_of_their_own_at_the_sentinels_and_at_the_primary() {
         ("pass", "asker", "word", true),
         ("pass", "asker", "wrong", false),
         ("wrong", "asker", "word", false),
+        ("pass", "mute", "word", false),
     ] {
         let changes = format!(
             r#"
@@ -171,6 +150,8 @@ async fn users_of_their_own_at_the_sentinels_and_at_the_primary() {
         let federation = federation(&urls, "sentinel", &key, &changes).await;
         assert_eq!(keeps(&federation, "alice").await, kept, "{changes}");
         assert_eq!(ready(&federation).await, kept, "{changes}");
+        let failed = commands(&federation, "failed").await;
+        assert_eq!(failed, u64::from(!kept), "one found out, the others were spared: {changes}");
     }
 }
 

@@ -1,16 +1,12 @@
 //! Redis away, slow, full, closed to us: the exchange goes on, and it costs one timeout, not one per request.
 
-use std::time::Duration;
-
+use mcx_token_broker::sandbox::{Endpoint, Fault};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
-use crate::support::broker::Answer;
 use crate::support::federation::{Federation, Setup, merged};
-use crate::support::http;
 use crate::support::redis::{RIGHTS, Redis};
-
-/// Longer than the rest after a fault.
-const REST: Duration = Duration::from_millis(1001);
+use crate::support::tier::{REST, is_used_again, keeps, listens, outcomes, ready, token_of};
+use crate::support::until;
 
 /// A federation that keeps its tokens in Redis alone.
 async fn federation(redis: &Redis, changes: &str) -> Federation {
@@ -27,37 +23,6 @@ async fn federation(redis: &Redis, changes: &str) -> Federation {
     Setup::new().broker(&merged(&cache, changes)).start().await
 }
 
-/// How commands ended: answered, failed, skipped.
-async fn outcomes(federation: &Federation) -> [u64; 3] {
-    let mut counts = [0; 3];
-    for (count, outcome) in counts.iter_mut().zip(["answered", "failed", "skipped"]) {
-        let line = format!("mcx_broker_redis_commands_total{{outcome=\"{outcome}\"}}");
-        *count = federation.broker.metric(&line).await;
-    }
-    counts
-}
-
-async fn token(federation: &Federation) -> String {
-    let answer = federation.exchange(&[]).await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    answer.text_of("access_token")
-}
-
-/// What `/ready` says about Redis; the broker itself is always ready.
-async fn ready(federation: &Federation) -> bool {
-    let answer = Answer::of(http().get(format!("{}/ready", federation.broker.admin_url()))).await;
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    answer.json()["redis"].as_bool().unwrap()
-}
-
-/// Redis is back and, after the rest, in use again: a token is kept and served from there.
-async fn is_used_again(federation: &Federation) {
-    federation.hand.advance(REST);
-    let kept = token(federation).await;
-    assert_eq!(token(federation).await, kept);
-    assert!(ready(federation).await);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn down_at_the_start_the_broker_starts_and_serves() {
     let mut redis = Redis::start();
@@ -65,10 +30,14 @@ async fn down_at_the_start_the_broker_starts_and_serves() {
     let federation = federation(&redis, "").await;
     assert!(ready(&federation).await, "nobody asked it yet");
 
-    let (first, second) = (token(&federation).await, token(&federation).await);
+    let (first, second) = (token_of(&federation, "alice").await, token_of(&federation, "alice").await);
 
     assert_ne!(first, second, "there is nowhere to keep it");
-    assert_eq!(outcomes(&federation).await, [0, 1, 3], "one command found out, the others were spared");
+    assert_eq!(
+        outcomes(&federation.broker).await,
+        [0, 1, 3],
+        "one command found out, the others were spared"
+    );
     assert!(!ready(&federation).await);
     redis.restart();
     is_used_again(&federation).await;
@@ -78,16 +47,16 @@ async fn down_at_the_start_the_broker_starts_and_serves() {
 async fn killed_midway_and_restarted_empty() {
     let mut redis = Redis::start();
     let federation = federation(&redis, "").await;
-    let kept = token(&federation).await;
-    assert_eq!(token(&federation).await, kept);
+    let kept = token_of(&federation, "alice").await;
+    assert_eq!(token_of(&federation, "alice").await, kept);
 
     redis.kill();
-    assert_ne!(token(&federation).await, kept);
-    assert_ne!(token(&federation).await, kept);
-    assert_eq!(outcomes(&federation).await[1], 1);
+    assert_ne!(token_of(&federation, "alice").await, kept);
+    assert_ne!(token_of(&federation, "alice").await, kept);
+    assert_eq!(outcomes(&federation.broker).await[1], 1);
     federation.hand.advance(REST);
-    token(&federation).await;
-    assert_eq!(outcomes(&federation).await[1], 2, "looked at once more, and not back");
+    token_of(&federation, "alice").await;
+    assert_eq!(outcomes(&federation.broker).await[1], 2, "looked at once more, and not back");
 
     redis.restart();
     is_used_again(&federation).await;
@@ -97,17 +66,17 @@ async fn killed_midway_and_restarted_empty() {
 async fn an_idle_connection_that_the_server_closed_does_no_harm() {
     let redis = Redis::start();
     let federation = federation(&redis, "").await;
-    let kept = token(&federation).await;
+    let kept = token_of(&federation, "alice").await;
     let kill = ["KILL", "TYPE", "normal", "SKIPME", "yes"];
     let killed: u32 = redis::cmd("CLIENT").arg(&kill).query(&mut redis.connection()).unwrap();
     assert_eq!(killed, 2, "the one for requests, and the one on which the listener speaks");
 
-    token(&federation).await;
+    token_of(&federation, "alice").await;
 
     federation.hand.advance(REST);
-    let kept_since = token(&federation).await;
-    assert_eq!(token(&federation).await, kept_since);
-    assert!(kept == kept_since || outcomes(&federation).await[1] == 1);
+    let kept_since = token_of(&federation, "alice").await;
+    assert_eq!(token_of(&federation, "alice").await, kept_since);
+    assert!(kept == kept_since || outcomes(&federation.broker).await[1] == 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,13 +85,13 @@ async fn a_stall_costs_one_timeout_and_then_one_request_at_a_time_looks() {
         let redis = Redis::start();
         let federation = federation(&redis, "[cache]\nredis_timeout = \"100ms\"").await;
         if connected_before {
-            token(&federation).await;
+            token_of(&federation, "alice").await;
         }
         redis.stall();
         for _ in 0..5 {
-            token(&federation).await;
+            token_of(&federation, "alice").await;
         }
-        let [_, failed, skipped] = outcomes(&federation).await;
+        let [_, failed, skipped] = outcomes(&federation.broker).await;
         assert_eq!((failed, skipped), (1, 9), "connected before: {connected_before}");
 
         federation.hand.advance(REST);
@@ -131,7 +100,7 @@ async fn a_stall_costs_one_timeout_and_then_one_request_at_a_time_looks() {
         for answer in many {
             assert_eq!(answer.await.unwrap().status, 200);
         }
-        assert_eq!(outcomes(&federation).await[1], 2, "of eight at once one looked");
+        assert_eq!(outcomes(&federation.broker).await[1], 2, "of eight at once one looked");
 
         redis.wake();
         is_used_again(&federation).await;
@@ -144,8 +113,8 @@ async fn a_login_that_failed_is_tried_again() {
     for (what, changes) in [("a wrong password", "[cache]\nredis_password = \"right\""), ("no password", "")]
     {
         let federation = federation(&redis, changes).await;
-        token(&federation).await;
-        assert_eq!(outcomes(&federation).await, [0, 1, 1], "{what}");
+        token_of(&federation, "alice").await;
+        assert_eq!(outcomes(&federation.broker).await, [0, 1, 1], "{what}");
         assert!(!ready(&federation).await, "{what}");
 
         let mut connection = redis.connection();
@@ -178,9 +147,9 @@ async fn a_user_with_no_more_rights_than_documented_suffices_and_one_with_fewer_
         arguments.extend(rights);
         let () = redis::cmd("ACL").arg(&arguments).query(&mut redis.connection()).unwrap();
         let federation = self::federation(&redis, &federation(name)).await;
-        let first = token(&federation).await;
-        assert_eq!(token(&federation).await == first, kept, "{name}");
-        assert_eq!(outcomes(&federation).await[1] == 0, kept, "{name}");
+        let first = token_of(&federation, "alice").await;
+        assert_eq!(token_of(&federation, "alice").await == first, kept, "{name}");
+        assert_eq!(outcomes(&federation.broker).await[1] == 0, kept, "{name}");
     }
 }
 
@@ -194,7 +163,7 @@ async fn a_full_server_and_a_replica_still_serve_what_they_have() {
     ] {
         let redis = Redis::start();
         let federation = federation(&redis, "").await;
-        let kept = token(&federation).await;
+        let kept = token_of(&federation, "alice").await;
         let mut connection = redis.connection();
         if setting[0] == "replicaof" {
             let () = redis::cmd("REPLICAOF").arg("127.0.0.1").arg(setting[1]).query(&mut connection).unwrap();
@@ -202,12 +171,12 @@ async fn a_full_server_and_a_replica_still_serve_what_they_have() {
             let () = redis::cmd("CONFIG").arg("SET").arg(&setting).query(&mut connection).unwrap();
         }
 
-        assert_eq!(token(&federation).await, kept, "{what}: read");
+        assert_eq!(token_of(&federation, "alice").await, kept, "{what}: read");
         let bob = federation.exchange_token(&federation.home_token("bob"), &[]).await;
         assert_eq!(bob.status, 200, "{what}: {}", bob.text);
-        assert_eq!(token(&federation).await, kept, "{what}: read after a write that failed");
+        assert_eq!(token_of(&federation, "alice").await, kept, "{what}: read after a write that failed");
 
-        let [_, failed, skipped] = outcomes(&federation).await;
+        let [_, failed, skipped] = outcomes(&federation.broker).await;
         assert_eq!((failed, skipped), (1, 0), "{what}");
         assert!(ready(&federation).await, "{what}");
     }
@@ -220,8 +189,8 @@ async fn a_replica_that_lost_its_primary_and_says_so_is_left_alone() {
     let federation = federation(&redis, "").await;
     let mut connection = redis.connection();
     let () = redis::cmd("REPLICAOF").arg("127.0.0.1").arg(&nobody).query(&mut connection).unwrap();
-    token(&federation).await;
-    assert_eq!(outcomes(&federation).await, [0, 1, 1]);
+    token_of(&federation, "alice").await;
+    assert_eq!(outcomes(&federation.broker).await, [0, 1, 1]);
     let () = redis::cmd("REPLICAOF").arg("NO").arg("ONE").query(&mut connection).unwrap();
     is_used_again(&federation).await;
 }
@@ -253,8 +222,89 @@ async fn tls_with_a_ca_of_ones_own_and_with_one_that_is_not_trusted() {
         ("the system's CAs", String::new(), false),
     ] {
         let federation = federation(&redis, &changes).await;
-        let first = token(&federation).await;
-        assert_eq!(token(&federation).await == first, kept, "{what}");
-        assert_eq!(outcomes(&federation).await[1], u64::from(!kept), "{what}");
+        let first = token_of(&federation, "alice").await;
+        assert_eq!(token_of(&federation, "alice").await == first, kept, "{what}");
+        assert_eq!(outcomes(&federation.broker).await[1], u64::from(!kept), "{what}");
+    }
+}
+
+/// It is there, and takes no connection of ours: each attempt costs a look a second, not one per request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_has_too_many_clients_is_left_alone() {
+    let redis = Redis::start_with(&["--maxclients", "1"]);
+    let mut only_client = redis.connection();
+    let federation = federation(&redis, "").await;
+    for _ in 0..3 {
+        token_of(&federation, "alice").await;
+    }
+    assert_eq!(outcomes(&federation.broker).await, [0, 1, 5]);
+    assert!(!ready(&federation).await);
+
+    let () = redis::cmd("CONFIG").arg(&["SET", "maxclients", "100"]).query(&mut only_client).unwrap();
+    is_used_again(&federation).await;
+}
+
+/// All is gone at once, and Redis stays in use: what is asked for next is kept again.
+#[tokio::test(flavor = "multi_thread")]
+async fn flushed_midway() {
+    let redis = Redis::start();
+    let federation = federation(&redis, "").await;
+    let kept = token_of(&federation, "alice").await;
+    let flush = || redis::cmd("FLUSHALL").query::<()>(&mut redis.connection()).unwrap();
+    flush();
+    assert_ne!(token_of(&federation, "alice").await, kept);
+    assert!(keeps(&federation, "alice").await);
+
+    // The lock goes as well, again and again, as in a Redis that evicts. Who holds it takes that for a purge, and obtains the
+    // token once more; in the end without a lock.
+    listens(&federation.broker).await;
+    let before = federation.partner.requests(Endpoint::Token);
+    federation.partner.fault(Endpoint::Token, Fault::Hold);
+    let asked = federation.spawn_exchange(&federation.home_token("bob"), &[]);
+    for times in 1..=2 {
+        until("it is obtained", async || federation.partner.requests(Endpoint::Token) == before + times)
+            .await;
+        flush();
+        // Lets this one go, and holds the next.
+        federation.partner.fault(Endpoint::Token, Fault::Hold);
+    }
+    until("it is obtained", async || federation.partner.requests(Endpoint::Token) == before + 3).await;
+    federation.partner.clear(Endpoint::Token);
+    let answer = asked.await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(outcomes(&federation.broker).await[1..], [0, 0], "nothing failed, nothing was skipped");
+}
+
+/// Entries, locks and what the replicas agree on are thrown out as Redis pleases, by each policy that may do so.
+#[tokio::test(flavor = "multi_thread")]
+async fn evicting_under_many_users() {
+    for policy in ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-ttl"] {
+        const USERS: usize = 120;
+        let redis = Redis::start();
+        let federation = federation(&redis, "").await;
+        let mut connection = redis.connection();
+        // Scripts and connections take memory too, and are not thrown out.
+        assert!(keeps(&federation, "alice").await);
+        let about: redis::InfoDict = redis::cmd("INFO").arg("memory").query(&mut connection).unwrap();
+        // Room for some dozens of users.
+        let limit = (about.get::<u64>("used_memory").unwrap() + 96 * 1024).to_string();
+        let set = ["SET", "maxmemory-policy", policy, "maxmemory", &limit];
+        let () = redis::cmd("CONFIG").arg(&set).query(&mut connection).unwrap();
+
+        let tokens: Vec<_> = (0..USERS).map(|user| federation.token_of(user)).collect();
+        for some in tokens.chunks(8) {
+            let asked: Vec<_> = some.iter().map(|token| federation.spawn_exchange(token, &[])).collect();
+            for answer in asked {
+                let answer = answer.await.unwrap();
+                assert_eq!(answer.status, 200, "{policy}: {}", answer.text);
+            }
+        }
+        let about: redis::InfoDict = redis::cmd("INFO").arg("stats").query(&mut connection).unwrap();
+        let evicted: u64 = about.get("evicted_keys").unwrap();
+        assert!(evicted > 0, "{policy}: entries vanish");
+        assert!(ready(&federation).await, "{policy}");
+
+        let () = redis::cmd("CONFIG").arg(&["SET", "maxmemory", "0"]).query(&mut connection).unwrap();
+        assert!(keeps(&federation, "alice").await, "{policy}");
     }
 }

@@ -21,6 +21,7 @@ const CALLER_SECRET: &str = "canary-caller-secret-3f0c";
 const WRONG_SECRET: &str = "canary-wrong-secret-4f0c";
 const ADMIN_TOKEN: &str = "canary-admin-token-5f0c";
 const REDIS_PASSWORD: &str = "canary-redis-password-6f0c";
+const ROTATED_PASSWORD: &str = "canary-rotated-password-6f1c";
 const REFRESH_TOKEN: &str = "canary-refresh-token-7f0c";
 const ASSERTION: &str = "canary-client-assertion-8f0c";
 const FROM_A_PEER: &str = "canary-of-a-peer-9f0c";
@@ -59,6 +60,7 @@ impl Scene {
             WRONG_SECRET,
             ADMIN_TOKEN,
             REDIS_PASSWORD,
+            ROTATED_PASSWORD,
             REFRESH_TOKEN,
             ASSERTION,
             FROM_A_PEER,
@@ -134,6 +136,8 @@ impl Scene {
 fn setup(redis: &Redis) -> Setup {
     let (url, key) = (redis.url(), redis.sealing_key_file());
     std::fs::write(&key, SEALING_KEY).unwrap();
+    let password = redis.file("password").display().to_string();
+    std::fs::write(&password, REDIS_PASSWORD).unwrap();
     let broker = format!(
         r#"
         [log]
@@ -147,7 +151,7 @@ fn setup(redis: &Redis) -> Setup {
         timeout = "500ms"
         [cache]
         redis = "{url}"
-        redis_password = "{REDIS_PASSWORD}"
+        redis_password_file = "{password}"
         redis_timeout = "5s"
         memory_max_age = "0s"
         sealing_key_files = ["{key}"]
@@ -330,12 +334,10 @@ fn set(member: &str, value: Value) -> Fault {
 }
 
 fn connection(redis: &Redis) -> redis::Connection {
-    let mut connection = redis.connection();
-    let () = redis::cmd("AUTH").arg(REDIS_PASSWORD).query(&mut connection).unwrap();
-    connection
+    redis.connection_with(REDIS_PASSWORD)
 }
 
-/// A value that does not open, a full server, a login that no longer works, a server that is gone.
+/// A value that does not open, a full server, a password that is rotated, one that no longer works, a server that is gone.
 async fn redis_faults(scene: &mut Scene) {
     let mut connection = connection(&scene.redis);
     assert_eq!(scene.ask(&[], None).await.status, 200);
@@ -344,12 +346,14 @@ async fn redis_faults(scene: &mut Scene) {
         let () = redis::cmd("SET").arg(&key).arg(FROM_A_PEER).query(&mut connection).unwrap();
     }
     assert_eq!(scene.ask(&[], None).await.status, 200);
-    for setting in [["maxmemory", "1"], ["requirepass", "another"]] {
+    std::fs::write(scene.redis.file("password"), ROTATED_PASSWORD).unwrap();
+    for setting in [["maxmemory", "1"], ["requirepass", ROTATED_PASSWORD], ["requirepass", "another"]] {
         let () = redis::cmd("CONFIG").arg("SET").arg(&setting).query(&mut connection).unwrap();
         let kill = ["KILL", "TYPE", "normal", "SKIPME", "yes"];
         let _: u32 = redis::cmd("CLIENT").arg(&kill).query(&mut connection).unwrap();
         assert_eq!(scene.ask(&[("scope", "openid")], None).await.status, 200);
     }
+    scene.process.as_ref().unwrap().hear("a rotated password is used").unwrap();
     scene.redis.kill();
     assert_eq!(scene.ask(&[], None).await.status, 200);
 }

@@ -14,9 +14,10 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, Pipeline, PushInfo, PushKind, RedisFuture,
     RedisResult, Value,
 };
-use tokio::task::JoinSet;
+use tokio::sync::Mutex;
+use tokio::task::{JoinSet, spawn_blocking};
 
-use super::sentinel::{Sentinels, demand_primary};
+use super::sentinel::{Sentinels, demand_primary, is_at_replica};
 use super::settings::{Deployment, RedisError, RedisSettings, tcp};
 
 /// How often a command to a Cluster goes again, where it was redirected to or when its node was lost; all of it within
@@ -26,18 +27,58 @@ const CLUSTER_RETRIES: u32 = 3;
 const CLUSTER_PAUSE_MILLIS: u64 = 20;
 
 /// Makes connections, and is connected to nobody itself: an attempt that failed leaves nothing behind, and each one
-/// asks anew who the primary is.
-#[derive(Clone)]
+/// asks anew who the primary is, and what the passwords are.
 pub struct Connector {
-    target: Target,
+    way: Arc<Mutex<Way>>,
     timeout: Duration,
 }
 
-#[derive(Clone)]
+/// The settings, and what they come to with the passwords as they were read last.
+struct Way {
+    settings: RedisSettings,
+    target: Arc<Target>,
+}
+
+impl Way {
+    /// Blocks.
+    fn read_passwords_again(&mut self) {
+        // Each of them: no short cut at the first that changed.
+        let changed =
+            self.settings.rotated_passwords().filter_map(|password| password.read_again().then_some(()));
+        // What the settings came to before, they come to with any password.
+        if changed.count() > 0
+            && let Ok(target) = Target::new(&self.settings)
+        {
+            self.target = Arc::new(target);
+        }
+    }
+}
+
 enum Target {
     Single(Client),
     Sentinel(Sentinels),
     Cluster(Arc<ClusterClient>, Vec<Client>),
+}
+
+impl Target {
+    fn new(settings: &RedisSettings) -> Result<Self, RedisError> {
+        let mut nodes = settings.infos()?;
+        Ok(match &settings.deployment {
+            Deployment::Single => {
+                let node = nodes.pop().filter(|_| nodes.is_empty()).ok_or(RedisError)?;
+                Self::Single(Client::open(node).map_err(|_| RedisError)?)
+            }
+            Deployment::Sentinel { primary, user, password } => {
+                let login = (user.as_deref(), password.as_ref());
+                Self::Sentinel(Sentinels::new(nodes, primary, login, settings.timeout)?)
+            }
+            Deployment::Cluster => {
+                let clients = nodes.iter().cloned().map(Client::open).collect::<RedisResult<_>>();
+                let cluster = cluster(nodes, settings).map_err(|_| RedisError)?;
+                Self::Cluster(Arc::new(cluster), clients.map_err(|_| RedisError)?)
+            }
+        })
+    }
 }
 
 impl Connector {
@@ -47,24 +88,9 @@ impl Connector {
     /// No URL, one that is not Redis', or several for one server; with TLS and without; certificates that cannot be
     /// read, or that nothing would use.
     pub fn new(settings: &RedisSettings) -> Result<Self, RedisError> {
-        let mut nodes = settings.infos()?;
-        let timeout = settings.timeout;
-        let target = match &settings.deployment {
-            Deployment::Single => {
-                let node = nodes.pop().filter(|_| nodes.is_empty()).ok_or(RedisError)?;
-                Target::Single(Client::open(node).map_err(|_| RedisError)?)
-            }
-            Deployment::Sentinel { primary, user, password } => {
-                let login = (user.as_deref(), password.as_ref());
-                Target::Sentinel(Sentinels::new(nodes, primary, login, timeout)?)
-            }
-            Deployment::Cluster => {
-                let clients = nodes.iter().cloned().map(Client::open).collect::<RedisResult<_>>();
-                let cluster = cluster(nodes, settings).map_err(|_| RedisError)?;
-                Target::Cluster(Arc::new(cluster), clients.map_err(|_| RedisError)?)
-            }
-        };
-        Ok(Self { target, timeout })
+        let target = Arc::new(Target::new(settings)?);
+        let way = Way { settings: settings.clone(), target };
+        Ok(Self { way: Arc::new(Mutex::new(way)), timeout: settings.timeout })
     }
 
     /// A connection for commands, for all who clone it. Connecting has the timeout; a command has none of its
@@ -75,8 +101,8 @@ impl Connector {
     /// Nobody answered in time or let us in; no Sentinel knows the primary, or what it names is none
     /// ([`ErrorKind::MasterNameNotFoundBySentinel`]).
     pub async fn connect(&self) -> RedisResult<Link> {
-        self.in_time(async {
-            match &self.target {
+        in_time(self.timeout, async {
+            match &*self.target().await? {
                 Target::Single(client) => open(client.clone(), self.timeout).await,
                 Target::Sentinel(sentinels) => sentinels.at_primary(open_primary).await,
                 Target::Cluster(cluster, _) => cluster.get_async_connection().await.map(Link::Cluster),
@@ -92,8 +118,9 @@ impl Connector {
     /// As [`Connector::connect`].
     pub async fn subscribe(&self, channel: &str) -> RedisResult<PubSub> {
         let channel: Arc<str> = channel.into();
-        self.in_time(async {
-            match &self.target {
+        // For connecting, and for one command.
+        in_time(self.timeout * 2, async {
+            match &*self.target().await? {
                 Target::Single(client) => listen(client.clone(), channel).await,
                 Target::Sentinel(sentinels) => {
                     let listen =
@@ -108,10 +135,24 @@ impl Connector {
         .await
     }
 
-    async fn in_time<T>(&self, attempt: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-        let late = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
-        tokio::time::timeout(self.timeout, attempt).await.unwrap_or_else(late)
+    /// Whom to connect to, with the passwords of now. One thread reads at a time: on a file system that hangs only that
+    /// one is lost.
+    async fn target(&self) -> RedisResult<Arc<Target>> {
+        let mut way = Arc::clone(&self.way).lock_owned().await;
+        if way.settings.rotated_passwords().next().is_none() {
+            return Ok(Arc::clone(&way.target));
+        }
+        let read = spawn_blocking(move || {
+            way.read_passwords_again();
+            Arc::clone(&way.target)
+        });
+        read.await.map_err(|error| io::Error::other(error).into())
     }
+}
+
+async fn in_time<T>(longest: Duration, attempt: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    let late = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
+    tokio::time::timeout(longest, attempt).await.unwrap_or_else(late)
 }
 
 impl fmt::Debug for Connector {
@@ -199,6 +240,17 @@ impl Link {
         match self {
             Self::One(_, lost) => lost.load(Ordering::Relaxed),
             Self::Cluster(_) => false,
+        }
+    }
+
+    /// Whether the server is a replica by now. A connection to a Cluster follows the primaries by itself.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn is_at_replica(&mut self) -> RedisResult<bool> {
+        match self {
+            Self::One(connection, _) => is_at_replica(connection).await,
+            Self::Cluster(_) => Ok(false),
         }
     }
 }

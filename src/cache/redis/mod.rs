@@ -3,13 +3,14 @@
 mod commands;
 pub(super) mod journal;
 pub mod link;
+mod password;
 mod sentinel;
 pub mod settings;
 mod unsent;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use crate::telemetry::metrics::{Metrics, RedisOutcome};
 pub(super) use commands::{CHANNEL, Message};
 use commands::{GENERATIONS, Place};
 pub use link::{Connector, Link};
+pub use password::Password;
 pub use settings::{Deployment, RedisError, RedisSettings};
 use unsent::Unsent;
 
@@ -59,6 +61,7 @@ pub struct RedisTier {
     /// On the monotonic clock; zero: it answers.
     resting_until_millis: AtomicU64,
     unsent: Unsent,
+    listening: AtomicBool,
     clock: Clock,
     metrics: Metrics,
 }
@@ -117,6 +120,7 @@ impl RedisTier {
             timeout: settings.timeout,
             resting_until_millis: AtomicU64::new(0),
             unsent: Unsent::default(),
+            listening: AtomicBool::new(false),
             clock,
             metrics,
         })
@@ -255,7 +259,12 @@ impl RedisTier {
     }
 
     /// Whether the other replicas are heard.
+    pub(super) fn is_listening(&self) -> bool {
+        self.listening.load(Ordering::Relaxed)
+    }
+
     pub(super) fn set_listening(&self, listens: bool) {
+        self.listening.store(listens, Ordering::Relaxed);
         self.metrics.listening(listens);
     }
 
@@ -309,23 +318,28 @@ impl RedisTier {
             return None;
         }
         let era = self.era.load(Ordering::Acquire);
-        let outcome = tokio::time::timeout(self.timeout, self.ask(command, era)).await;
-        // The text of a Redis error can carry what was sent, so only its kind is logged.
-        let fault = match outcome {
-            Ok(Ok(Some(value))) => {
+        let mut link = match self.link(era).await {
+            Ok(Some(link)) => link,
+            Ok(None) => {
+                self.metrics.redis(RedisOutcome::Skipped);
+                return None;
+            }
+            // No refusal, whatever it says (too many clients, for one): there is nothing that can still be used.
+            Err(error) => {
+                self.metrics.redis(RedisOutcome::Failed);
+                self.rest(era, &fault_of(&error));
+                return None;
+            }
+        };
+        // Connecting is not a part of it: else a server so far that both fit, and together do not, would never be used.
+        let answer = tokio::time::timeout(self.timeout, command.query_async(&mut link)).await;
+        let fault = match answer {
+            Ok(Ok(value)) => {
                 self.metrics.redis(RedisOutcome::Answered);
                 self.resting_until_millis.store(0, Ordering::Relaxed);
                 return Some(value);
             }
-            Ok(Ok(None)) => {
-                self.metrics.redis(RedisOutcome::Skipped);
-                return None;
-            }
-            Ok(Err(error)) if error.is_timeout() => "timeout".to_owned(),
-            Ok(Err(error)) if error.kind() == ErrorKind::MasterNameNotFoundBySentinel => {
-                "no primary of this name".to_owned()
-            }
-            Ok(Err(error)) => error.code().unwrap_or("connection").to_owned(),
+            Ok(Err(error)) => fault_of(&error),
             Err(_) => "timeout".to_owned(),
         };
         self.metrics.redis(RedisOutcome::Failed);
@@ -343,15 +357,13 @@ impl RedisTier {
     }
 
     /// `None`: another request found out in the meantime that there is no connection to be had.
-    async fn ask<T: FromRedisValue>(&self, command: &Cmd, era: u64) -> RedisResult<Option<T>> {
+    async fn link(&self, era: u64) -> RedisResult<Option<Link>> {
         let slot = self.links.get_or_default();
-        let link = match slot.link(era) {
-            Some(link) => Some(link),
+        match slot.link(era) {
+            Some(link) => Ok(Some(link)),
             // Boxed: rare, and by far the largest part of every request that looks in Redis.
-            None => Box::pin(self.connect(slot, era)).await?,
-        };
-        let Some(mut link) = link else { return Ok(None) };
-        command.query_async(&mut link).await.map(Some)
+            None => Box::pin(self.connect(slot, era)).await,
+        }
     }
 
     /// The connection is made by the first who needs it, while the others wait for what comes of that.
@@ -397,6 +409,17 @@ impl RedisTier {
 
     fn after_rest(&self) -> u64 {
         self.now_millis().saturating_add(millis(REST)).max(1)
+    }
+}
+
+/// The kind of an error, for the log: its text can carry what was sent.
+fn fault_of(error: &redis::RedisError) -> String {
+    if error.is_timeout() {
+        "timeout".to_owned()
+    } else if error.kind() == ErrorKind::MasterNameNotFoundBySentinel {
+        "no primary of this name".to_owned()
+    } else {
+        error.code().unwrap_or("connection").to_owned()
     }
 }
 

@@ -12,8 +12,8 @@ use redis::aio::ConnectionLike;
 use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, RedisResult, Value};
 
 use super::link::first;
+use super::password::Password;
 use super::settings::{RedisError, at, logged_in_as};
-use crate::secret::Secret;
 
 /// Sentinels and what they are asked for.
 #[derive(Clone)]
@@ -30,7 +30,7 @@ impl Sentinels {
     pub(super) fn new(
         nodes: Vec<ConnectionInfo>,
         name: &str,
-        login: (Option<&str>, Option<&Secret>),
+        login: (Option<&str>, Option<&Password>),
         timeout: Duration,
     ) -> Result<Self, RedisError> {
         let primary = Arc::new(nodes.first().ok_or(RedisError)?.clone());
@@ -77,14 +77,16 @@ impl Sentinels {
     }
 }
 
-/// A server that was made a replica takes no writes. `HELLO` says the role, to anybody who may log in.
 pub(super) async fn demand_primary(connection: &mut impl ConnectionLike) -> RedisResult<()> {
-    let about: HashMap<String, Value> = redis::cmd("HELLO").query_async(connection).await?;
-    match about.get("role") {
-        Some(Value::BulkString(role)) if role != b"master" => {
-            let text = "what the Sentinel names is not a primary";
-            Err((ErrorKind::MasterNameNotFoundBySentinel, text).into())
-        }
-        _ => Ok(()),
+    if is_at_replica(connection).await? {
+        let text = "what the Sentinel names is not a primary";
+        return Err((ErrorKind::MasterNameNotFoundBySentinel, text).into());
     }
+    Ok(())
+}
+
+/// A server that was made a replica takes no writes. `HELLO` says the role, to anybody who may log in.
+pub(super) async fn is_at_replica(connection: &mut impl ConnectionLike) -> RedisResult<bool> {
+    let about: HashMap<String, Value> = redis::cmd("HELLO").query_async(connection).await?;
+    Ok(matches!(about.get("role"), Some(Value::BulkString(role)) if role != b"master"))
 }

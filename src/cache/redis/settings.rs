@@ -8,6 +8,7 @@ use redis::{
     TlsCertificates,
 };
 
+use super::password::Password;
 use crate::secret::Secret;
 
 /// A connection on which nothing comes back is given up after about half a minute. One that only listens has no other
@@ -29,7 +30,7 @@ pub enum Deployment {
         /// The ACL user at the Sentinels; nothing to do with the one at the primary.
         user: Option<String>,
         /// The password at the Sentinels.
-        password: Option<Secret>,
+        password: Option<Password>,
     },
     /// The nodes are some of a Cluster, which name the others.
     Cluster,
@@ -43,7 +44,7 @@ pub struct RedisSettings {
     /// What the nodes are.
     pub deployment: Deployment,
     /// The password at the data servers, when it is not in the first URL.
-    pub password: Option<Secret>,
+    pub password: Option<Password>,
     /// PEM certificates trusted for `rediss://` instead of the system's.
     pub ca_pem: Option<Vec<u8>>,
     /// For connecting, and for each command.
@@ -74,6 +75,15 @@ impl RedisSettings {
             infos.push(info.set_tcp_settings(tcp()).set_redis_settings(login.clone()));
         }
         Ok(infos)
+    }
+
+    /// Those that may be rotated.
+    pub(super) fn rotated_passwords(&mut self) -> impl Iterator<Item = &mut Password> {
+        let at_sentinels = match &mut self.deployment {
+            Deployment::Sentinel { password, .. } => password.as_mut(),
+            Deployment::Single | Deployment::Cluster => None,
+        };
+        self.password.as_mut().into_iter().chain(at_sentinels).filter(|password| password.may_change())
     }
 
     pub(super) fn certificates(&self) -> Option<TlsCertificates> {
@@ -112,7 +122,7 @@ pub(super) fn at(template: &ConnectionInfo, host: String, port: u16) -> Connecti
 pub(super) fn logged_in_as(
     info: ConnectionInfo,
     user: Option<&str>,
-    password: Option<&Secret>,
+    password: Option<&Password>,
 ) -> ConnectionInfo {
     let mut login = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP2);
     if let Some(user) = user {

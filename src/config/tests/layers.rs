@@ -55,7 +55,7 @@ fn the_type_of_a_key_decides_how_environment_and_flags_are_read() {
     let RedisDeployment::Sentinel { primary, user, password } = redis.deployment else {
         panic!("no Sentinel")
     };
-    assert_eq!((primary.as_str(), user, password.unwrap().expose()), ("mcx", None, "0012"));
+    assert_eq!((primary.as_str(), user, password.unwrap().secret.expose()), ("mcx", None, "0012"));
     assert_eq!(configuration.server.max_body_bytes, 70_000);
 }
 

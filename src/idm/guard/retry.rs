@@ -68,7 +68,7 @@ impl<'b> Retries<'b> {
         let asked = asked.unwrap_or_default();
         let longest = FIRST_PAUSE * 2u32.saturating_pow(self.made.min(6));
         // Those who failed together do not come back together.
-        let pause = asked + longest.mul_f64(0.5 + random::share() / 2.0);
+        let pause = asked.min(LONGEST_WAIT * 2) + longest.mul_f64(0.5 + random::share() / 2.0);
         let in_time = asked <= LONGEST_WAIT && pause < left;
         let again = self.made < self.most && in_time && self.budget.spend();
         self.made += 1;

@@ -38,18 +38,28 @@ const DRIP: Duration = Duration::from_millis(100);
 pub(crate) struct Proxy {
     address: SocketAddr,
     network: watch::Sender<Network>,
+    target: watch::Sender<SocketAddr>,
 }
 
 impl Proxy {
     /// `target`: as in an `http` or `redis` URL, or a bare address.
     pub(crate) async fn before(target: &str) -> Self {
-        let target = target.split_once("://").map_or(target, |(_, rest)| rest);
-        let target = target.split('/').next().expect("an address").parse().expect("an address");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (network, watched) = watch::channel(Network::Fine);
-        tokio::spawn(listen(listener, target, watched));
-        Self { address, network }
+        let (target, led) = watch::channel(address_in(target));
+        tokio::spawn(listen(listener, led, watched));
+        Self { address, network, target }
+    }
+
+    /// New connections go there from now on, as when a name leads elsewhere; open ones stay where they are.
+    pub(crate) fn lead_to(&self, target: &str) {
+        self.target.send_replace(address_in(target));
+    }
+
+    /// Where it listens, as `cache.redis` is written.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://{}/0", self.address)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -67,7 +77,16 @@ impl Proxy {
     }
 }
 
-async fn listen(listener: TcpListener, target: SocketAddr, mut network: watch::Receiver<Network>) {
+fn address_in(url: &str) -> SocketAddr {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().expect("an address").parse().expect("an address")
+}
+
+async fn listen(
+    listener: TcpListener,
+    target: watch::Receiver<SocketAddr>,
+    mut network: watch::Receiver<Network>,
+) {
     let address = listener.local_addr().expect("an address");
     let mut listener = Some(listener);
     loop {
@@ -83,7 +102,7 @@ async fn listen(listener: TcpListener, target: SocketAddr, mut network: watch::R
             (_, Some(listening)) => tokio::select! {
                 accepted = listening.accept() => {
                     if let Ok((client, _)) = accepted {
-                        tokio::spawn(connection(client, target, network.clone()));
+                        tokio::spawn(connection(client, *target.borrow(), network.clone()));
                     }
                 }
                 changed = network.changed() => if changed.is_err() { return },

@@ -1,5 +1,6 @@
 //! A real `redis-server`, empty, in memory only.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use super::process::Process;
@@ -54,6 +55,13 @@ impl Redis {
         self.port
     }
 
+    /// A connection of the test's own, where a password is asked for.
+    pub(crate) fn connection_with(&self, password: &str) -> redis::Connection {
+        let mut connection = self.connection();
+        let () = redis::cmd("AUTH").arg(password).query(&mut connection).expect("redis-server lets us in");
+        connection
+    }
+
     /// A connection of the test's own.
     pub(crate) fn connection(&self) -> redis::Connection {
         let client = redis::Client::open(self.url()).expect("a Redis URL");
@@ -65,9 +73,14 @@ impl Redis {
         self.process.hear(text).unwrap_or_else(|said| panic!("redis-server does not say {text:?}:\n{said}"));
     }
 
+    /// A file of this name, for what brokers have to know about this server.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
     /// A sealing key for brokers that share this server.
     pub(crate) fn sealing_key_file(&self) -> String {
-        let path = self.directory.path().join("sealing-key");
+        let path = self.file("sealing-key");
         std::fs::write(&path, "1".repeat(64)).expect("a sealing key can be written");
         path.display().to_string()
     }

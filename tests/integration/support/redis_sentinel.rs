@@ -113,7 +113,8 @@ impl Sentinel {
         let () = redis::cmd("SENTINEL").arg(&words).query(&mut self.connection()).expect("MONITOR");
     }
 
-    fn connection(&self) -> redis::Connection {
+    /// To the Sentinel.
+    pub(crate) fn connection(&self) -> redis::Connection {
         let client = redis::Client::open(self.url()).expect("a Redis URL");
         client.get_connection().expect("the Sentinel takes connections")
     }
