@@ -7,6 +7,10 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{Bytes, Payload};
 use futures_util::{FutureExt as _, StreamExt as _};
 
+/// Of a body that is not wanted so much is read all the same, in bytes, and for so long.
+const MOST_REST: usize = 4 * 1024 * 1024;
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
 /// Why a body was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
@@ -34,23 +38,40 @@ pub(super) fn is_declared_as(request: &HttpRequest, media_type: &str) -> bool {
 /// Reads a form body of at most `max_bytes`.
 pub async fn form(
     request: &HttpRequest,
-    payload: Payload,
+    mut payload: Payload,
     max_bytes: usize,
     timeout: Duration,
 ) -> Result<Bytes, BodyError> {
-    if !is_declared_as(request, "application/x-www-form-urlencoded") {
-        return Err(BodyError::ContentType);
+    let read = if is_declared_as(request, "application/x-www-form-urlencoded") {
+        let mut reading = std::pin::pin!(whole(&mut payload, max_bytes));
+        // Nearly all bodies come with their head, and a timer costs as much as reading them.
+        match (&mut reading).now_or_never() {
+            Some(read) => read,
+            None => tokio::time::timeout(timeout, reading).await.unwrap_or(Err(BodyError::TooSlow)),
+        }
+    } else {
+        Err(BodyError::ContentType)
+    };
+    if matches!(read, Err(BodyError::ContentType | BodyError::TooLarge)) {
+        // A connection that is closed with bytes unread is reset, and the client may not see why.
+        let _ = tokio::time::timeout(LONGEST_REST, throw_away(&mut payload)).await;
     }
-    let mut reading = std::pin::pin!(whole(payload, max_bytes));
-    // Nearly all bodies come with their head, and a timer costs as much as reading them.
-    if let Some(read) = (&mut reading).now_or_never() {
-        return read;
+    read
+}
+
+/// Reads the rest of a body that is not wanted, or as much of it as a client can have sent by mistake.
+async fn throw_away(payload: &mut Payload) {
+    let mut left = MOST_REST;
+    while let Some(Ok(piece)) = payload.next().await {
+        match left.checked_sub(piece.len()) {
+            Some(rest) => left = rest,
+            None => return,
+        }
     }
-    tokio::time::timeout(timeout, reading).await.unwrap_or(Err(BodyError::TooSlow))
 }
 
 /// A body that came in one piece, as nearly all do, is not copied.
-async fn whole(mut payload: Payload, max_bytes: usize) -> Result<Bytes, BodyError> {
+async fn whole(payload: &mut Payload, max_bytes: usize) -> Result<Bytes, BodyError> {
     let (mut first, mut all) = (Bytes::new(), Vec::new());
     while let Some(piece) = payload.next().await {
         let piece = piece.map_err(|_| BodyError::Broken)?;

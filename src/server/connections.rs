@@ -15,6 +15,8 @@ use actix_web::rt::net::TcpStream as ActixStream;
 use crate::api::Connection;
 use crate::clock::Clock;
 
+/// Open files that one connection takes: its socket, and the handle to cut it.
+pub(super) const FILES: usize = 2;
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
 

@@ -115,7 +115,9 @@ fn listen_public(
         .keep_alive(settings.keep_alive)
         .shutdown_timeout(whole_seconds(settings.shutdown_grace))
         .client_request_timeout(settings.head_timeout)
-        .max_connections(settings.max_connections)
+        // Else, what a client still sends after its answer is read without end, and without looking at the time.
+        .client_disconnect_timeout(Duration::ZERO)
+        .max_connections(settings.max_connections.min(affordable_connections(settings.workers)))
         // TLS handshakes at a time: fewer, and a few hundred that are never ended keep everybody else out.
         .max_connection_rate(settings.max_connections)
         .disable_signals();
@@ -138,11 +140,22 @@ fn listen_admin(settings: &ServerSettings, api: Data<AdminApi>) -> Result<(Socke
         .workers(1)
         .shutdown_timeout(whole_seconds(settings.shutdown_grace))
         .client_request_timeout(settings.head_timeout)
+        // Else, what a client still sends after its answer is read without end, and without looking at the time.
+        .client_disconnect_timeout(Duration::ZERO)
         .disable_signals()
         .bind(address)
         .map_err(|error| ServerError::Bind { address, error })?;
     let address = bound.addrs().first().copied().unwrap_or(address);
     Ok((address, bound.run()))
+}
+
+/// Connections of each worker for which there are open files, a quarter of them left for what the broker calls: clients that
+/// do nothing must not make the identity servers look as if they were away.
+fn affordable_connections(workers: Option<usize>) -> usize {
+    let Ok((open_files, _)) = rlimit::getrlimit(rlimit::Resource::NOFILE) else { return usize::MAX };
+    let workers = workers.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
+    let connections = usize::try_from(open_files).unwrap_or(usize::MAX) / 4 * 3 / connections::FILES;
+    (connections / workers).max(1)
 }
 
 /// Rounded up: half a second of grace is not none.

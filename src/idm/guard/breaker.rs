@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// Calls of this long and of as long before count.
 const WINDOW: Duration = Duration::from_secs(10);
+/// Who was promised the next look has this long to obtain a security token for it.
+const PROMISE: Duration = Duration::from_secs(5);
 /// However often it fails again, it is looked at this often.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -74,8 +76,16 @@ struct Inner {
 #[derive(Debug, Clone, Copy)]
 enum State {
     Closed(Window),
-    Open { until: Duration, pause: Duration },
-    HalfOpen { pause: Duration, probing: bool },
+    Open {
+        until: Duration,
+        pause: Duration,
+    },
+    /// `promised_until`: to somebody who was told that a call would go through, and has yet to obtain what it takes.
+    HalfOpen {
+        pause: Duration,
+        probing: bool,
+        promised_until: Duration,
+    },
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -114,17 +124,29 @@ impl Breaker {
         Self { settings, inner: Mutex::new(Inner { state: State::Closed(Window::default()), era: 0 }) }
     }
 
-    /// Whether a call would go through at `now`.
+    /// Whether a call would go through at `now`. After a pause that is promised to one: else all who ask at that moment
+    /// would obtain security tokens, and one of them be let through.
     ///
     /// # Errors
     /// How long it will not.
     pub(super) fn check(&self, now: Duration) -> Result<(), Duration> {
-        match self.inner().state {
-            State::Closed(_) | State::HalfOpen { probing: false, .. } => Ok(()),
-            State::HalfOpen { probing: true, pause } => Err(pause),
-            State::Open { until, .. } if now >= until => Ok(()),
-            State::Open { until, .. } => Err(until.saturating_sub(now)),
+        let mut inner = self.inner();
+        let promised_until = now + PROMISE;
+        match inner.state {
+            State::Closed(_) => {}
+            State::Open { until, pause } if now >= until => {
+                inner.change(State::HalfOpen { pause, probing: false, promised_until });
+            }
+            State::Open { until, .. } => return Err(until.saturating_sub(now)),
+            State::HalfOpen { probing: true, pause, .. } => return Err(pause),
+            State::HalfOpen { promised_until, .. } if now < promised_until => {
+                return Err(promised_until.saturating_sub(now));
+            }
+            State::HalfOpen { pause, .. } => {
+                inner.state = State::HalfOpen { pause, probing: false, promised_until };
+            }
         }
+        Ok(())
     }
 
     /// Leave to call.
@@ -136,11 +158,13 @@ impl Breaker {
         match inner.state {
             State::Closed(_) => {}
             State::Open { until, pause } if now >= until => {
-                inner.change(State::HalfOpen { pause, probing: true });
+                inner.change(State::HalfOpen { pause, probing: true, promised_until: now });
             }
             State::Open { until, .. } => return Err(until.saturating_sub(now)),
-            State::HalfOpen { probing: true, pause } => return Err(pause),
-            State::HalfOpen { pause, .. } => inner.state = State::HalfOpen { pause, probing: true },
+            State::HalfOpen { probing: true, pause, .. } => return Err(pause),
+            State::HalfOpen { pause, .. } => {
+                inner.state = State::HalfOpen { pause, probing: true, promised_until: now };
+            }
         }
         Ok(Pass { era: inner.era })
     }
@@ -279,6 +303,16 @@ mod tests {
         let breaker = Breaker::new(SETTINGS);
         calls(&breaker, &[FAILED; 2], 9_000);
         assert_eq!(calls(&breaker, &[FAILED], 15_000), [Some(BreakerState::Open)], "they are not yet");
+    }
+
+    #[test]
+    fn the_look_after_a_pause_is_promised_to_one_who_may_not_come() {
+        let breaker = opened(0);
+        assert_eq!(breaker.check(at(5000)), Ok(()));
+        assert_eq!(breaker.check(at(6000)), Err(at(4000)), "somebody is on his way");
+        assert_eq!(breaker.check(at(10_000)), Ok(()), "he did not come");
+        let probe = breaker.admit(at(10_001)).unwrap();
+        assert_eq!(breaker.settle(probe, Verdict::Well, at(10_002)), Some(BreakerState::Closed));
     }
 
     #[test]
