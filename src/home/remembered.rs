@@ -5,7 +5,7 @@
 //! with, so that a withdrawn key takes its tokens with it.
 
 use std::fmt;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroU128};
 use std::time::Duration;
 
 use quick_cache::UnitWeighter;
@@ -15,7 +15,8 @@ use super::subject_token::SubjectTokenError;
 use crate::clock::Timestamp;
 use crate::secret::{ByDigest, TokenDigest};
 
-/// What is kept of a verified token: flat, because with many users each look at it is a look at cold memory.
+/// What is kept of a verified token: flat and small, because with many users each look at it is a look at cold memory.
+/// Digests that may be missing are numbers, whose zero says so without a byte of its own.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Verified {
     /// Digest of issuer, naming claim and name.
@@ -23,11 +24,11 @@ pub(super) struct Verified {
     /// Digest of the user and of every claim that may name it.
     pub(super) identity: [u8; 16],
     /// Digest of the client that the token was issued to.
-    pub(super) issued_to: Option<[u8; 16]>,
+    pub(super) issued_to: Option<NonZeroU128>,
     /// `iat`, in seconds.
     pub(super) issued_at: Option<NonZeroU32>,
     /// Start of the digest of `sid`.
-    pub(super) session: Option<[u8; 8]>,
+    pub(super) session: Option<NonZeroU64>,
     /// Version of the key set.
     pub(super) keys: u32,
     pub(super) times: Times,
@@ -81,5 +82,15 @@ impl RememberedTokens {
 impl fmt::Debug for RememberedTokens {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("RememberedTokens").field("tokens", &self.0.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_each_of_many_tokens_is_small() {
+        assert_eq!(size_of::<Verified>(), 80);
     }
 }

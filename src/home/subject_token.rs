@@ -1,6 +1,6 @@
 //! The subject token: a home access token (TS 33.180 B.2.2, RFC 9068), validated before anything is done for its bearer.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroU128};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -235,7 +235,7 @@ impl SubjectTokens {
                 let verified = judge(unverified.unverified_claims(), &self.settings, now)?;
                 self.remembered.remember(digest, Verified { keys, ..verified });
                 if let Some(session) = verified.session {
-                    self.sessions.insert(session, verified.user);
+                    self.sessions.insert(session.get().to_be_bytes(), verified.user);
                 }
                 verified
             }
@@ -318,6 +318,8 @@ impl Verified {
         introspected: Option<Arc<Claims>>,
     ) -> Subject<'_> {
         let Self { user, identity, issued_to, issued_at, session, times, .. } = self;
+        let issued_to = issued_to.map(|digest| digest.get().to_be_bytes());
+        let session = session.map(|digest| digest.get().to_be_bytes());
         let issued_at = issued_at.map(|seconds| Timestamp::from_unix_seconds(seconds.get().into()));
         Subject {
             user,
@@ -405,9 +407,11 @@ fn judge_stated(
     Ok(Verified {
         user,
         identity: identity(claims, &settings.subject_claims, user),
-        issued_to: client_id.map(|(_, id)| digest_of_name(id)),
+        issued_to: client_id.and_then(|(_, id)| NonZeroU128::new(u128::from_be_bytes(digest_of_name(id)))),
         issued_at: claims.numeric_date("iat")?.and_then(seconds),
-        session: claims.text("sid")?.map(|sid| session_digest(&settings.issuer, sid)),
+        session: claims
+            .text("sid")?
+            .and_then(|sid| NonZeroU64::new(u64::from_be_bytes(session_digest(&settings.issuer, sid)))),
         times,
         keys: 0,
     })
