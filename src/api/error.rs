@@ -13,6 +13,7 @@ use crate::exchange::error::Fault;
 use crate::exchange::policy::Denied;
 use crate::exchange::request::RequestError;
 use crate::exchange::{ExchangeError, Leg};
+use crate::home::LogoutTokenError;
 use crate::oauth::error::{ErrorBody, OAuthErrorCode};
 use crate::oauth::form::FormError;
 use crate::partner::{GrantError, TargetError};
@@ -25,7 +26,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// Longest `error_description`. A partner's scopes can be in it, and a partner can make up as many as it likes.
 const MAX_DESCRIPTION: usize = 400;
 
-/// Why a token request was not granted.
+/// Why a request to one of the public endpoints was not granted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Another method than POST (RFC 6749 §3.2).
@@ -43,6 +44,9 @@ pub enum TokenError {
     /// The parameters are not an exchange request.
     #[error("{0}")]
     Request(#[from] RequestError),
+    /// The logout token proves nothing.
+    #[error("logout token: {0}")]
+    Logout(#[from] LogoutTokenError),
     /// The exchange failed.
     #[error("{0}")]
     Exchange(#[from] ExchangeError),
@@ -70,6 +74,9 @@ impl TokenError {
             Self::Request(RequestError::Missing(_)) => "request_missing_parameter",
             Self::Request(RequestError::TooLong(_)) => "request_parameter_too_long",
             Self::Request(RequestError::Malformed(_)) => "request_malformed_parameter",
+            Self::Logout(LogoutTokenError::Home(_)) => "logout_home",
+            Self::Logout(LogoutTokenError::Replayed) => "logout_replayed",
+            Self::Logout(_) => "logout_token",
             Self::Exchange(error) => error.code(),
         }
     }
@@ -78,6 +85,7 @@ impl TokenError {
     pub fn leg(&self) -> Leg {
         match self {
             Self::Exchange(error) => error.leg(),
+            Self::Logout(LogoutTokenError::Home(_)) => Leg::Home,
             _ => Leg::Broker,
         }
     }
@@ -86,6 +94,7 @@ impl TokenError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Exchange(error) => error.fault(),
+            Self::Logout(LogoutTokenError::Home(_)) => Fault::Outage,
             _ => Fault::Caller,
         }
     }
@@ -99,7 +108,10 @@ impl TokenError {
             Self::Credentials(CredentialsError::Missing | CredentialsError::Header) => {
                 (StatusCode::UNAUTHORIZED, Code::InvalidClient)
             }
-            Self::Body(_) | Self::Form(_) | Self::Credentials(_) | Self::Request(_) => {
+            Self::Logout(LogoutTokenError::Home(_)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, Code::TemporarilyUnavailable)
+            }
+            Self::Body(_) | Self::Form(_) | Self::Credentials(_) | Self::Request(_) | Self::Logout(_) => {
                 bad_request(Code::InvalidRequest)
             }
             Self::Exchange(error) => match error.fault() {

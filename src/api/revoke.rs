@@ -19,20 +19,40 @@ pub async fn post(request: HttpRequest, payload: Payload, api: Data<PublicApi>) 
     let _busy = Busy::with(&request);
     let mut attempt = Attempt::new(api.request_ids.next(), &api.clock);
     let outcome = revoke(&request, payload, &api, &mut attempt).await;
+    answer(&api, &attempt, "token", outcome)
+}
+
+/// Whatever the outcome of taking something back: counted, written down, told. `by`: `token` or `logout`.
+pub(super) fn answer(
+    api: &PublicApi,
+    attempt: &Attempt,
+    by: &'static str,
+    outcome: Result<(), TokenError>,
+) -> HttpResponse {
     let code = outcome.as_ref().err().map_or("ok", TokenError::code);
-    api.audit.record(&AuditRecord { source: "revoke", outcome: code, ..record_of(&attempt) });
-    api.metrics.revocation("token", code);
+    api.audit.record(&AuditRecord { source: by, outcome: code, ..record_of(attempt) });
+    api.metrics.revocation(by, code);
     let _span = attempt.span().entered();
     match outcome {
         Ok(()) => {
-            tracing::info!("a home token was revoked, or was none");
+            tracing::info!(by, "taken back");
             token_headers(StatusCode::OK).finish()
         }
         Err(error) => {
-            tracing::info!(code, %error, "revocation refused");
+            tracing::warn!(by, code, %error, "not taken back");
             error.response()
         }
     }
+}
+
+/// The one parameter that says what to take back.
+pub(super) fn token<'f>(
+    form: &'f Form<'_>,
+    name: &'static str,
+    most_bytes: usize,
+) -> Result<&'f str, RequestError> {
+    let token = form.get(name).ok_or(RequestError::Missing(name))?;
+    if token.len() > most_bytes { Err(RequestError::TooLong(name)) } else { Ok(token) }
 }
 
 async fn revoke(
@@ -45,9 +65,6 @@ async fn revoke(
     let body = body::form(request, payload, settings.max_body_bytes, settings.body_timeout).await?;
     let form = Form::parse(&body)?;
     let credentials = Credentials::read(authorization(request)?, &form)?;
-    let token = form.get("token").ok_or(RequestError::Missing("token"))?;
-    if token.len() > settings.max_token_bytes {
-        return Err(RequestError::TooLong("token").into());
-    }
-    Ok(api.exchange.revoke(&credentials, TokenRef::from(token), attempt).await?)
+    let token = TokenRef::from(token(&form, "token", settings.max_token_bytes)?);
+    Ok(api.exchange.revoke(&credentials, token, attempt).await?)
 }

@@ -1,26 +1,15 @@
 //! What the home domain takes back: a home token that its client gives up (RFC 7009), a user or a session that the home IdM
 //! signs out (OpenID Connect Back-Channel Logout). Nothing that was obtained with it is served any more, by any replica.
 
-use std::time::Duration;
-
 use super::attempt::Attempt;
 use super::deadline::Deadline;
+use super::error::Fault;
 use super::{Exchange, ExchangeError, Leg, policy, presented};
 use crate::cache::{Purge, Revocation, Revoked};
 use crate::client::Credentials;
 use crate::clock::Timestamp;
-use crate::home::{Logout, SubjectTokenError};
+use crate::home::Logout;
 use crate::secret::TokenRef;
-
-/// What was not told to all replicas: whoever asked must ask again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct NotTold;
-
-impl From<NotTold> for ExchangeError {
-    fn from(_: NotTold) -> Self {
-        Self::ReplicasNotTold
-    }
-}
 
 impl Exchange {
     /// Takes a home token back, and all that was obtained with its user. One that is no (or no longer a) home token is none
@@ -42,10 +31,7 @@ impl Exchange {
         let validation = Box::pin(self.subject_tokens.validate(token));
         let subject = match deadline.wait(Leg::Home, validation).await {
             Ok(subject) => subject,
-            Err(ExchangeError::SubjectToken(SubjectTokenError::Home(error))) => {
-                return Err(SubjectTokenError::Home(error).into());
-            }
-            Err(ExchangeError::SubjectToken(_)) => return Ok(()),
+            Err(error) if error.fault() == Fault::Caller => return Ok(()),
             Err(error) => return Err(error),
         };
         policy::may_present(client, &subject)?;
@@ -54,14 +40,14 @@ impl Exchange {
         let what = Revoked::Token(presented(&subject).token);
         let told = self.take_back(what, self.clock.now(), subject.expires_at).await;
         let purged = self.cache.purge(&Purge::User(subject.user)).await;
-        if told && purged { Ok(()) } else { Err(NotTold.into()) }
+        if told && purged { Ok(()) } else { Err(ExchangeError::ReplicasNotTold) }
     }
 
     /// Signs a user or a session out: no token that was issued until then counts any more.
     ///
     /// # Errors
     /// Other replicas could not be told, and may accept such tokens until Redis is back.
-    pub async fn log_out(&self, logout: &Logout) -> Result<(), ExchangeError> {
+    pub async fn log_out(&self, logout: &Logout, attempt: &mut Attempt) -> Result<(), ExchangeError> {
         let until = logout.at.plus(self.subject_tokens.longest_lifetime());
         let mut told = true;
         if let Some(session) = logout.session {
@@ -69,23 +55,21 @@ impl Exchange {
         }
         let users = match &logout.subject {
             Some(subject) => self.subject_tokens.users_named(subject),
-            None => {
-                logout.session.and_then(|session| self.subject_tokens.user_of(session)).into_iter().collect()
-            }
+            None => logout.session.and_then(|it| self.subject_tokens.user_of(it)).into_iter().collect(),
         };
+        attempt.user = users.first().copied();
         for user in users {
             if logout.subject.is_some() {
                 told &= self.take_back(Revoked::User(user), logout.at, until).await;
             }
             told &= self.cache.purge(&Purge::User(user)).await;
         }
-        if told { Ok(()) } else { Err(NotTold.into()) }
+        if told { Ok(()) } else { Err(ExchangeError::ReplicasNotTold) }
     }
 
     async fn take_back(&self, what: Revoked, at: Timestamp, until: Timestamp) -> bool {
         // A token without an end is remembered as long as any can live.
-        let longest =
-            self.clock.now().plus(self.subject_tokens.longest_lifetime().max(Duration::from_secs(1)));
+        let longest = self.clock.now().plus(self.subject_tokens.longest_lifetime());
         self.cache.revoke(Revocation { what, at, until: until.min(longest) }).await
     }
 }
