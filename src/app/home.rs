@@ -29,7 +29,7 @@ impl Wiring<'_> {
             mutual_tls: uses_mutual_tls(home.client.as_ref()),
         };
         let endpoints = Endpoints::new(endpoints, self.clock.clone());
-        let guard = self.guard("home:token", &home.connection, false);
+        let guard = self.guard("home:token", &home.connection, true);
         Some(Arc::new(Idm::new(endpoints, registration, http, guard, self.clock.clone())))
     }
 
@@ -90,7 +90,7 @@ impl Wiring<'_> {
             config::Introspection::Always => Some(IntrospectionMode::Always),
         };
         let introspector = mode.map(|mode| {
-            let guard = self.guard("home:introspection", &home.connection, false);
+            let guard = self.guard("home:introspection", &home.connection, true);
             Introspector::new(Arc::clone(idm), guard, mode, home.introspection_cache, self.clock.clone())
         });
         SubjectTokens::new(settings, keys, introspector, home.remembered_tokens, self.clock.clone())

@@ -98,8 +98,8 @@ impl Wiring<'_> {
 }
 
 impl Wiring<'_> {
-    /// `name`: the partner's id; of the home IdM one that no partner can have. A partner's guard counts its internal errors, too.
-    pub(super) fn guard(&self, name: &str, connection: &config::Connection, is_partner: bool) -> Guard {
+    /// `name`: the partner's id; of the home IdM, which all share, one that no partner can have.
+    pub(super) fn guard(&self, name: &str, connection: &config::Connection, is_shared: bool) -> Guard {
         let settings = GuardSettings {
             bulkhead: BulkheadSettings {
                 max_in_flight: connection.max_in_flight,
@@ -110,7 +110,7 @@ impl Wiring<'_> {
                 pause: connection.breaker_pause,
             },
             retries: connection.retries,
-            counts_internal_errors: is_partner,
+            is_shared,
         };
         Guard::new(name, settings, self.clock.clone(), &self.metrics)
     }

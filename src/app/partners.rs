@@ -34,10 +34,10 @@ impl Wiring<'_> {
                 endpoints,
                 Some(registration),
                 http,
-                self.guard(&file.id, &file.connection, true),
+                self.guard(&file.id, &file.connection, false),
                 self.clock.clone(),
             ),
-            timeout: file.exchange.timeout,
+            timeout: file.exchange.timeout.unwrap_or(self.configuration.server.request_timeout),
             outcomes: Outcomes::default(),
             waiting: Waiting::new(file.exchange.max_waiting),
             minted_from: (file.security_token.source.subject_claims())

@@ -189,6 +189,7 @@ impl ExchangeError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooManyRequests { wait } => Some(*wait),
+            Self::TooManyWaiting => IdmError::Overloaded.retry_after(),
             other => other.idm().and_then(IdmError::retry_after),
         }
     }

@@ -198,19 +198,12 @@ impl Exchange {
         let partner = self.partners.resolve(request.resource, request.audience)?;
         attempt.resolved_to(&partner);
         let scope = policy::decide(client, &partner, request.scope)?;
-        let deadline = match partner.timeout {
-            None => deadline,
-            Some(timeout) => deadline.no_later_than(attempt.started, timeout),
-        };
-        let (subject, partner_of, deadline) = (&subject, &partner, &deadline);
-        let allowed = Allowed { client, subject, partner: partner_of, scope, deadline, ahead: false };
+        let deadline = deadline.no_later_than(attempt.started, partner.timeout);
+        let (subject, of) = (&subject, &partner);
+        let allowed = Allowed { client, subject, partner: of, scope, deadline: &deadline, ahead: false };
         if request.requested == RequestedToken::SecurityToken {
-            // Not cached: it is good for one use.
-            let _waiter = allowed.partner.waiting.enter().ok_or(ExchangeError::TooManyWaiting)?;
-            let chain = self.chain(&allowed)?;
-            let security_token = Box::pin(async move { chain.security_token().await });
-            let (token, expires_in) = security_token.instrument(attempt.span()).await?;
-            self.check_not_revoked(&presented(subject))?;
+            let security_token = Box::pin(self.security_token(&allowed)).instrument(attempt.span());
+            let (token, expires_in) = security_token.await?;
             return Ok(Granted { partner, token: GrantedToken::Security(token), expires_in, tier: None });
         }
         let key = self.key(&allowed, request.requested).await?;
@@ -219,7 +212,9 @@ impl Exchange {
             None => (Box::pin(self.obtain(&allowed, key)).instrument(attempt.span()).await?, None),
         };
         let now = self.clock.now();
-        if tier.is_some() {
+        if tier.is_none() {
+            self.check_not_revoked(&presented(subject))?;
+        } else {
             self.renew_ahead(&allowed, key, &token, now);
         }
         let expires_in = self.cache.left(&token, now);
@@ -235,6 +230,16 @@ impl Exchange {
             return Err(SubjectTokenError::Revoked.into());
         }
         Ok(())
+    }
+
+    /// B.7.2 alone. Not cached: it is good for one use.
+    async fn security_token(
+        self: &Arc<Self>,
+        allowed: &Allowed<'_>,
+    ) -> Result<(Token, Duration), ExchangeError> {
+        let _place = allowed.partner.waiting.enter().ok_or(ExchangeError::TooManyWaiting)?;
+        let granted = self.chain(allowed)?.security_token().await?;
+        self.check_not_revoked(&presented(allowed.subject)).map(|()| granted)
     }
 
     /// Whose home token it is. One that was verified before costs no I/O.

@@ -39,8 +39,8 @@ pub struct Partner {
     pub grant: Grant,
     /// Which scopes may be asked for.
     pub scopes: Scopes,
-    /// Overall deadline of an exchange; `None`: the usual one.
-    pub timeout: Option<Duration>,
+    /// Overall deadline of an exchange.
+    pub timeout: Duration,
     /// Requests that wait for its tokens.
     pub waiting: Waiting,
     /// What became of the legs of its exchanges.

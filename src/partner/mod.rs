@@ -12,4 +12,4 @@ pub use demands::{Mismatch, Names};
 pub use grant::{GrantError, PartnerToken, ResponseFault};
 pub use outcomes::{Outcome, Outcomes};
 pub use registry::{PartnerRegistry, TargetError};
-pub use waiting::{Waiter, Waiting};
+pub use waiting::Waiting;

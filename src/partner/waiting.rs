@@ -1,57 +1,28 @@
 //! How many requests wait for one partner's tokens. Without a limit, a partner that is slow would fill the broker's memory
 //! with those who wait for it, and its connections with them, which others need.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Counts those who wait.
+/// Places for those who wait.
 #[derive(Debug)]
 pub struct Waiting {
-    count: Arc<AtomicUsize>,
+    places: Semaphore,
     most: usize,
 }
-
-/// One who waits, until dropped.
-#[derive(Debug)]
-pub struct Waiter(Arc<AtomicUsize>);
 
 impl Waiting {
     /// `most`: at a time.
     pub fn new(most: usize) -> Self {
-        Self { count: Arc::default(), most }
+        Self { places: Semaphore::new(most), most }
     }
 
-    /// One more; `None`: there are too many.
-    pub fn enter(&self) -> Option<Waiter> {
-        let waiter = Waiter(Arc::clone(&self.count));
-        (self.count.fetch_add(1, Ordering::AcqRel) < self.most).then_some(waiter)
+    /// A place, until it is dropped; `None`: too many wait.
+    pub fn enter(&self) -> Option<SemaphorePermit<'_>> {
+        self.places.try_acquire().ok()
     }
 
-    /// How many there are.
+    /// How many wait.
     pub fn count(&self) -> usize {
-        self.count.load(Ordering::Acquire)
-    }
-}
-
-impl Drop for Waiter {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn so_many_wait_and_who_leaves_makes_room() {
-        let waiting = Waiting::new(2);
-        let (first, second) = (waiting.enter(), waiting.enter());
-        assert!(first.is_some() && second.is_some() && waiting.enter().is_none());
-        assert_eq!(waiting.count(), 2);
-        drop(first);
-        assert!(waiting.enter().is_some());
-        drop(second);
-        assert_eq!(waiting.count(), 0);
+        self.most.saturating_sub(self.places.available_permits())
     }
 }

@@ -61,7 +61,7 @@ impl Connections {
         let tcp = stream.downcast_ref::<ActixStream>();
         let tls = || Some(stream.downcast_ref::<TlsStream<ActixStream>>()?.get_ref().0);
         let Some(stream) = tcp.or_else(tls) else { return };
-        // No handle left in this process: then it goes unwatched, as the server's limit of connections is the tighter one.
+        // Without a second handle (no open files are left) it is served all the same, and not watched.
         let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return };
         let connection = Connection::accepted(self.clock.clone());
         let number = self.next.fetch_add(1, Ordering::Relaxed);

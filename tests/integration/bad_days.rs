@@ -124,6 +124,28 @@ async fn a_partner_that_keeps_failing_is_left_alone_and_looked_at_by_one_request
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_a_pause_one_request_goes_to_the_home_idm_for_the_look_and_not_all() {
+    let federation = Setup::new().partner("[connection]\nretries = 0\nbreaker_failures = 3").start().await;
+    federation.partner.fault(Endpoint::Token, status(500));
+    for number in 0..5 {
+        assert_eq!(ask_as(&federation, number).await.status, 503);
+    }
+    let asked = federation.home.requests(Endpoint::Token);
+    federation.hand.advance(Duration::from_secs(5));
+    federation.home.fault(Endpoint::Token, Fault::Hold);
+    let first = federation.spawn_exchange(&federation.token_of(0), &[]);
+    until("the home IdM is asked", async || federation.home.requests(Endpoint::Token) == asked + 1).await;
+    for number in 1..10 {
+        assert_eq!(ask_as(&federation, number).await.status, 503, "told at once");
+    }
+    assert_eq!(federation.home.requests(Endpoint::Token), asked + 1);
+    federation.partner.clear(Endpoint::Token);
+    federation.home.clear(Endpoint::Token);
+    assert_eq!(first.await.unwrap().status, 200);
+    assert_eq!(ask_as(&federation, 1).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_caller_is_to_blame_for_opens_nothing() {
     let federation = Setup::new().start().await;
     for (status, error) in
@@ -232,6 +254,7 @@ async fn too_many_who_wait_for_one_partner_are_told_at_once() {
     until("they wait", async || partners(&federation).await["partners"][0]["waiting"] == 8).await;
     let answer = federation.exchange_token(&alice, &[]).await;
     assert_eq!(answer.outcome(), (503, "temporarily_unavailable".to_owned()), "{}", answer.text);
+    assert_eq!(answer.headers["retry-after"], "1");
     assert_eq!(federation.broker.outcomes("partner_too_many_waiting").await, 1);
     federation.partner.clear(Endpoint::Token);
     for answer in waiting {

@@ -224,6 +224,25 @@ async fn a_redis_that_forgot_is_told_again_so_that_new_replicas_know() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_signed_out_while_waiting_for_another_ones_flight_gets_nothing_of_it() {
+    let federation = Setup::new().start().await;
+    let (first, second) =
+        (federation.home_token("alice"), federation.home_token_with("alice", json!({"jti": "2"})));
+    federation.partner.fault(Endpoint::Token, Fault::Hold);
+    let first = federation.spawn_exchange(&first, &[]);
+    until("the partner is asked", async || federation.partner.requests(Endpoint::Token) == 1).await;
+    let joined = federation.spawn_exchange(&second, &[]);
+    until("it waits", async || federation.broker.metric("mcx_broker_coalesced_requests_total").await == 1)
+        .await;
+    let answer = revoke(&federation.broker, &[("token", &second), ("client_id", CLIENT)]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    federation.partner.clear(Endpoint::Token);
+    let answer = joined.await.unwrap();
+    assert_eq!(answer.outcome(), (400, "invalid_request".to_owned()), "{}", answer.text);
+    assert_eq!(first.await.unwrap().status, 200, "the other token of this user stands");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_logout_while_a_token_is_obtained_comes_in_time() {
     let federation = Setup::new().start().await;
     let alice = federation.home_token("alice");

@@ -77,6 +77,7 @@ impl Sentinels {
     }
 }
 
+/// An error that leads to the next Sentinel, unless the server is the primary that the first one says it is.
 pub(super) async fn demand_primary(connection: &mut impl ConnectionLike) -> RedisResult<()> {
     if is_at_replica(connection).await? {
         let text = "what the Sentinel names is not a primary";

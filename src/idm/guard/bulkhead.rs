@@ -1,8 +1,6 @@
 //! The bulkhead: how many calls one server gets at a time, and how many wait for their turn. One that is slow fills its own
 //! and nobody else's; who finds it full is told at once, instead of waiting for what will be too late.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How much one server gets.
@@ -22,27 +20,18 @@ pub(super) struct Full;
 pub(super) struct Bulkhead {
     settings: BulkheadSettings,
     slots: Semaphore,
-    queued: AtomicUsize,
-}
-
-/// A place in the queue; left when dropped.
-struct Queued<'b>(&'b AtomicUsize);
-
-impl Drop for Queued<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
+    queue: Semaphore,
 }
 
 impl Bulkhead {
     pub(super) fn new(settings: BulkheadSettings) -> Self {
-        let slots = Semaphore::new(settings.max_in_flight.min(Semaphore::MAX_PERMITS));
-        Self { settings, slots, queued: AtomicUsize::new(0) }
+        let slots = Semaphore::new(settings.max_in_flight);
+        Self { settings, slots, queue: Semaphore::new(settings.max_queued) }
     }
 
     /// Whether somebody who came now would be let in, or could wait.
     pub(super) fn check(&self) -> Result<(), Full> {
-        let full = self.slots.available_permits() == 0 && self.queued() >= self.settings.max_queued;
+        let full = self.slots.available_permits() == 0 && self.queue.available_permits() == 0;
         if full { Err(Full) } else { Ok(()) }
     }
 
@@ -60,17 +49,9 @@ impl Bulkhead {
         if let Ok(slot) = self.slots.try_acquire() {
             return Ok(slot);
         }
-        let _queued = self.queue()?;
+        let _place = self.queue.try_acquire().map_err(|_| Full)?;
         // It is never closed.
         self.slots.acquire().await.map_err(|_| Full)
-    }
-
-    fn queue(&self) -> Result<Queued<'_>, Full> {
-        let one_more = |queued| (queued < self.settings.max_queued).then_some(queued + 1);
-        match self.queued.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more) {
-            Ok(_) => Ok(Queued(&self.queued)),
-            Err(_) => Err(Full),
-        }
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -78,7 +59,7 @@ impl Bulkhead {
     }
 
     pub(super) fn queued(&self) -> usize {
-        self.queued.load(Ordering::Acquire)
+        self.settings.max_queued.saturating_sub(self.queue.available_permits())
     }
 }
 

@@ -30,10 +30,9 @@ pub struct GuardSettings {
     pub breaker: BreakerSettings,
     /// How often one leg of one exchange asks again.
     pub retries: u32,
-    /// Whether a 500 counts against the server. It says that one request went wrong: of a partner, which answers for one
-    /// kind of request, that is enough; at the home IdM it may be what one partner's exchange ran into, and all partners
-    /// share it. The same goes for calls that were given up before they ended.
-    pub counts_internal_errors: bool,
+    /// Whether all partners share the server, as they do the home IdM. Then neither a 500 counts against it, which may be what
+    /// one partner's exchange ran into, nor a call that was given up, which may be made for one client that has hung up.
+    pub is_shared: bool,
 }
 
 /// Bulkhead, circuit breaker and retry budget of one server.
@@ -79,9 +78,10 @@ impl Guard {
     /// # Errors
     /// [`IdmError::Paused`], [`IdmError::Overloaded`].
     pub fn check(&self, ahead: bool) -> Result<(), IdmError> {
-        self.breaker.check(self.clock.monotonic()).map_err(|pause| self.paused(pause))?;
         let room = if ahead { self.bulkhead.check_spare() } else { self.bulkhead.check() };
-        room.map_err(|_| self.overloaded())
+        room.map_err(|_| self.overloaded())?;
+        // Last: what it promises is not given to somebody for whom there is no room.
+        self.breaker.check(self.clock.monotonic()).map_err(|pause| self.paused(pause))
     }
 
     /// Makes a call when it is its turn.
@@ -127,9 +127,7 @@ impl Guard {
     fn verdict(&self, error: Option<&IdmError>) -> Verdict {
         match error {
             Some(IdmError::Unreachable | IdmError::NoAnswer) => Verdict::Failed(None),
-            Some(IdmError::Unavailable { status: 500, .. }) if !self.settings.counts_internal_errors => {
-                Verdict::Unknown
-            }
+            Some(IdmError::Unavailable { status: 500, .. }) if self.settings.is_shared => Verdict::Unknown,
             // Too much of something, or too slow: of a request that went there.
             Some(IdmError::Unavailable { status: 408 | 429, .. }) => Verdict::Well,
             Some(IdmError::Unavailable { retry_after, .. }) => Verdict::Failed(*retry_after),
@@ -190,8 +188,7 @@ impl Unsettled<'_> {
 impl Drop for Unsettled<'_> {
     fn drop(&mut self) {
         let took = self.guard.clock.monotonic().saturating_sub(self.since);
-        // At the home IdM some calls are made for as long as a client waits, which may hang up: that says nothing.
-        let counts = self.guard.settings.counts_internal_errors && took >= FAIR_TIME;
+        let counts = !self.guard.settings.is_shared && took >= FAIR_TIME;
         self.settle(if counts { Verdict::Failed(None) } else { Verdict::Unknown });
     }
 }
