@@ -10,6 +10,8 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Identity, RequestBuilder};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
@@ -104,10 +106,13 @@ pub struct HttpClient {
     client: Client,
     max_response_bytes: usize,
     allow_http: bool,
+    /// Where calls and their connections live. Not the worker that a request came to: a connection is shared by all of them,
+    /// and one that has no clients left is the first to end when the broker stops.
+    runtime: Option<Handle>,
 }
 
 impl HttpClient {
-    /// Builds the client.
+    /// Builds the client. Its calls run on the runtime that this is called on, or, on none, on that of the caller.
     #[expect(clippy::disallowed_methods, reason = "the one place that builds HTTP clients")]
     pub fn new(settings: &HttpSettings) -> Result<Self, SettingsError> {
         let mut builder = Client::builder()
@@ -135,7 +140,12 @@ impl HttpClient {
         let client = builder
             .build()
             .map_err(|_| if with_identity { SettingsError::Identity } else { SettingsError::Tls })?;
-        Ok(Self { client, max_response_bytes: settings.max_response_bytes, allow_http: settings.allow_http })
+        Ok(Self {
+            client,
+            max_response_bytes: settings.max_response_bytes,
+            allow_http: settings.allow_http,
+            runtime: Handle::try_current().ok(),
+        })
     }
 
     /// `GET`, for metadata and key sets.
@@ -172,26 +182,35 @@ impl HttpClient {
         if secure { Ok(url) } else { Err(HttpError::Url) }
     }
 
+    /// Given up, the call ends.
     async fn send(&self, request: RequestBuilder) -> Result<Answer, HttpError> {
-        let mut response =
-            request.header(ACCEPT, "application/json").send().await.map_err(|error| classify(&error))?;
-        if response.status().is_redirection() {
-            return Err(HttpError::Redirect);
-        }
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.parse().ok())
-            .map(|seconds: u64| Duration::from_secs(seconds.min(LONGEST_RETRY_AFTER)));
-        let mut body = Zeroizing::new(Vec::with_capacity(2048));
-        while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
-            if body.len() + chunk.len() > self.max_response_bytes {
-                return Err(HttpError::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer { status: response.status().as_u16(), retry_after, body })
+        let runtime = self.runtime.clone().unwrap_or_else(Handle::current);
+        let mut calls = JoinSet::new();
+        calls.spawn_on(call(request, self.max_response_bytes), &runtime);
+        // It is there, and ends otherwise only when the process does.
+        calls.join_next().await.and_then(Result::ok).unwrap_or(Err(HttpError::Broken))
     }
+}
+
+async fn call(request: RequestBuilder, max_response_bytes: usize) -> Result<Answer, HttpError> {
+    let mut response =
+        request.header(ACCEPT, "application/json").send().await.map_err(|error| classify(&error))?;
+    if response.status().is_redirection() {
+        return Err(HttpError::Redirect);
+    }
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .map(|seconds: u64| Duration::from_secs(seconds.min(LONGEST_RETRY_AFTER)));
+    let mut body = Zeroizing::new(Vec::with_capacity(2048));
+    while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
+        if body.len() + chunk.len() > max_response_bytes {
+            return Err(HttpError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status: response.status().as_u16(), retry_after, body })
 }
 
 impl fmt::Debug for HttpClient {

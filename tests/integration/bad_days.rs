@@ -313,3 +313,70 @@ async fn the_admin_listener_says_what_became_of_each_leg() {
     assert_eq!((&all["partners"][0]["token"], &all["home"]["token"]), (&idle, &idle));
     assert_eq!(all["home"]["introspection"], Value::Null);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_try_at_the_partner_does_not_make_the_home_idms_tries_new() {
+    let federation = Setup::new().start().await;
+    federation.partner.fault(Endpoint::Token, status(503));
+    federation.home.fault_times(Endpoint::Token, status(503), 2);
+    let asked = federation.spawn_exchange(&federation.token_of(1), &[]);
+    until("the partner is asked", async || federation.partner.requests(Endpoint::Token) == 1).await;
+    federation.home.fault(Endpoint::Token, status(503));
+    assert_eq!(asked.await.unwrap().status, 503);
+    assert_eq!(
+        federation.home.requests(Endpoint::Token),
+        4,
+        "two tries more, and one for the partner's second"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_security_tokens_waits_for_the_partner_like_others() {
+    let federation = Setup::new().partner("[exchange]\nmax_waiting = 2").start().await;
+    federation.home.fault(Endpoint::Token, Fault::Hold);
+    let security = [("requested_token_type", "urn:ietf:params:oauth:token-type:jwt")];
+    let alice = federation.home_token("alice");
+    let waiting: Vec<_> = (0..2).map(|_| federation.spawn_exchange(&alice, &security)).collect();
+    until("they wait", async || partners(&federation).await["partners"][0]["waiting"] == 2).await;
+    assert_eq!(federation.exchange_token(&alice, &security).await.status, 503);
+    assert_eq!(federation.broker.outcomes("partner_too_many_waiting").await, 1);
+    federation.home.clear(Endpoint::Token);
+    for answer in waiting {
+        assert_eq!(answer.await.unwrap().status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joins_a_renewal_that_fails_gets_a_try_of_his_own() {
+    let federation = Setup::new().start().await;
+    let alice =
+        federation.home_token_with("alice", json!({ "exp": federation.clock.now().unix_seconds() + 9000 }));
+    assert_eq!(federation.exchange_token(&alice, &[]).await.status, 200);
+    // In its last fifth it is renewed, and the renewal takes until the token is spent.
+    federation.hand.advance(Duration::from_secs(3580));
+    federation.home.fault(Endpoint::Token, Fault::Hold);
+    assert_eq!(federation.exchange_token(&alice, &[]).await.status, 200);
+    until("it is renewed", async || federation.home.requests(Endpoint::Token) == 2).await;
+    federation.hand.advance(Duration::from_secs(12));
+    let joined = federation.spawn_exchange(&alice, &[]);
+    until("one waits for it", async || {
+        federation.broker.metric("mcx_broker_coalesced_requests_total").await == 1
+    })
+    .await;
+    federation.partner.fault_times(Endpoint::Token, status(503), 1);
+    federation.home.clear(Endpoint::Token);
+    let answer = joined.await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_absurd_retry_after_is_waited_for_by_nobody_and_overflows_nothing() {
+    let federation = Setup::new().partner("[connection]\nretries = 5\nbreaker_failures = 0").start().await;
+    federation.partner.fault_times(Endpoint::Token, status(503), 4);
+    let asked = federation.spawn_exchange(&federation.token_of(1), &[]);
+    until("it is tried again", async || federation.partner.requests(Endpoint::Token) == 4).await;
+    federation.partner.fault(Endpoint::Token, Fault::RetryAfter { status: 503, seconds: u64::MAX });
+    let answer = asked.await.unwrap();
+    assert_eq!((answer.status.as_u16(), &answer.headers["retry-after"]), (503, &"300".parse().unwrap()));
+    assert_eq!(federation.broker.outcomes("broker_interrupted").await, 0);
+}

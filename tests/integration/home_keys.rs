@@ -305,3 +305,26 @@ async fn a_malformed_key_in_the_set_locks_nobody_out() {
         assert_eq!(answer.status, 200, "beside {key}: {}", answer.text);
     }
 }
+
+/// Tokens that are not verified yet, which anybody can send, must not leave work behind that goes on without them.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stops_waiting_for_the_key_set_leaves_no_fetch_behind() {
+    let setup =
+        setup().broker("[server]\nrequest_timeout = \"200ms\"\n[home.connection]\ntimeout = \"400ms\"");
+    let federation = setup.start().await;
+    federation.home.fault(Endpoint::Jwks, Fault::Hold);
+    let broker = restarted(&federation, "");
+    let token = federation.home_token("alice");
+    let before = fetches(&federation);
+    for _ in 0..5 {
+        assert_eq!(broker.exchange(&federation, &token).await.status, 503);
+    }
+    federation.home.clear(Endpoint::Jwks);
+    crate::support::until("it is asked again when somebody asks, after the rest", async || {
+        federation.hand.advance(Duration::from_secs(1));
+        broker.exchange(&federation, &token).await.status == 200
+    })
+    .await;
+    let fetched = fetches(&federation) - before;
+    assert!(fetched <= 4, "{fetched} fetches");
+}

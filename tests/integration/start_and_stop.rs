@@ -167,3 +167,18 @@ async fn sigterm_waits_no_longer_than_it_may() {
     assert!(said.iter().any(|line| line.contains("stopped")), "{said:?}");
     assert_eq!(stuck.await.unwrap(), None, "the connection was cut");
 }
+
+/// A call to an identity server goes out on a connection that another worker may have made, and workers without clients are
+/// the first to stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_does_not_end_calls_on_connections_that_another_worker_made() {
+    let serving = Serving::start("workers = 2").await;
+    let federation = &serving.federation;
+    // Connections are given to the workers by turns: the second request uses what the first one's worker dialled.
+    assert_eq!(serving.ask("alice").await.unwrap(), Some((200, None)));
+    federation.partner.fault(Endpoint::Token, Fault::Delay { milliseconds: 1500 });
+    let in_flight = serving.ask("bob");
+    until("the partner is asked", async || federation.partner.requests(Endpoint::Token) == 2).await;
+    serving.process.signal("TERM");
+    assert_eq!(in_flight.await.unwrap(), Some((200, Some("close".to_owned()))));
+}
