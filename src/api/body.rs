@@ -43,12 +43,7 @@ pub async fn form(
     timeout: Duration,
 ) -> Result<Bytes, BodyError> {
     let read = if is_declared_as(request, "application/x-www-form-urlencoded") {
-        let mut reading = std::pin::pin!(whole(&mut payload, max_bytes));
-        // Nearly all bodies come with their head, and a timer costs as much as reading them.
-        match (&mut reading).now_or_never() {
-            Some(read) => read,
-            None => tokio::time::timeout(timeout, reading).await.unwrap_or(Err(BodyError::TooSlow)),
-        }
+        bounded(&mut payload, max_bytes, timeout).await
     } else {
         Err(BodyError::ContentType)
     };
@@ -57,6 +52,20 @@ pub async fn form(
         let _ = tokio::time::timeout(LONGEST_REST, throw_away(&mut payload)).await;
     }
     read
+}
+
+/// Reads a body of at most `max_bytes` within `timeout`.
+pub(super) async fn bounded(
+    payload: &mut Payload,
+    max_bytes: usize,
+    timeout: Duration,
+) -> Result<Bytes, BodyError> {
+    let mut reading = std::pin::pin!(whole(payload, max_bytes));
+    // Nearly all bodies come with their head, and a timer costs as much as reading them.
+    match (&mut reading).now_or_never() {
+        Some(read) => read,
+        None => tokio::time::timeout(timeout, reading).await.unwrap_or(Err(BodyError::TooSlow)),
+    }
 }
 
 /// Reads the rest of a body that is not wanted, or as much of it as a client can have sent by mistake.

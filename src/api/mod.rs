@@ -18,6 +18,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -138,6 +141,15 @@ fn record_of(attempt: &Attempt) -> AuditRecord<'_> {
 async fn no_such_path(request: HttpRequest) -> HttpResponse {
     let _busy = Busy::with(&request);
     HttpResponse::NotFound().finish()
+}
+
+/// Marks the connection of a request as busy with it, where nobody counts microseconds.
+pub async fn busy(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let _busy = Busy::with(request.request());
+    next.call(request).await
 }
 
 /// The admin listener's routes.

@@ -1,12 +1,18 @@
 //! `POST /api/purge` on the admin listener: takes tokens out of every tier of every replica, or out of reach.
 
-use actix_web::web::{Bytes, Data};
+use std::time::Duration;
+
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{AdminApi, admin, body};
 use crate::cache::Purge;
+
+/// An id in some JSON is far shorter, and comes at once.
+const MAX_BODY_BYTES: usize = 16 * 1024;
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whose tokens: exactly one of these.
 #[derive(Deserialize)]
@@ -24,7 +30,7 @@ enum Whose {
 
 /// Purges. The body must be declared as JSON: a web page cannot send that to another origin without being asked, so no
 /// page that an operator happens to visit purges here.
-pub async fn post(request: HttpRequest, bytes: Bytes, api: Data<AdminApi>) -> HttpResponse {
+pub async fn post(request: HttpRequest, mut payload: Payload, api: Data<AdminApi>) -> HttpResponse {
     if let Some(refusal) = admin::refuse(&request, &api) {
         return refusal;
     }
@@ -32,6 +38,10 @@ pub async fn post(request: HttpRequest, bytes: Bytes, api: Data<AdminApi>) -> Ht
         return HttpResponse::UnsupportedMediaType()
             .json(json!({ "error": "Content-Type must be application/json" }));
     }
+    let bytes = match body::bounded(&mut payload, MAX_BODY_BYTES, BODY_TIMEOUT).await {
+        Ok(bytes) => bytes,
+        Err(error) => return HttpResponse::BadRequest().json(json!({ "error": error.to_string() })),
+    };
     let (scope, purges) = match serde_json::from_slice(&bytes) {
         Ok(Whose::User(id)) => {
             let users = api.exchange.subject_tokens.users_named(&id);

@@ -1,4 +1,4 @@
-//! The connections of the public listener, and the end of those that hold their place for nothing.
+//! The connections of a listener, and the end of those that hold their place for nothing.
 
 use std::any::Any;
 use std::collections::HashMap;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
+use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use rustls::ServerConfig;
@@ -19,6 +20,9 @@ use crate::api::{self, AdminApi, PublicApi, Readiness};
 use crate::secret::Secret;
 use crate::telemetry::audit::AuditLog;
 use connections::Connections;
+
+/// Connections of the admin listener: monitoring, and people.
+const ADMIN_CONNECTIONS: usize = 256;
 
 /// Where and how to listen.
 #[derive(Debug)]
@@ -107,9 +111,7 @@ fn listen_public(
     settings: &ServerSettings,
     api: Data<PublicApi>,
 ) -> Result<(SocketAddr, Server), ServerError> {
-    // actix-web ends those that stay silent, and times the first head; the rest is up to us.
-    let connections = Connections::new(settings.keep_alive + settings.head_timeout);
-    tokio::spawn(Connections::watch(Arc::downgrade(&connections)));
+    let connections = watched_connections(settings);
     let mut server = HttpServer::new(move || App::new().configure(|config| api::public(&api, config)))
         .on_connect(move |stream, data| connections.accepted(stream, data))
         .keep_alive(settings.keep_alive)
@@ -136,7 +138,12 @@ fn listen_public(
 
 fn listen_admin(settings: &ServerSettings, api: Data<AdminApi>) -> Result<(SocketAddr, Server), ServerError> {
     let address = settings.admin_listen;
-    let bound = HttpServer::new(move || App::new().configure(|config| api::admin(&api, config)))
+    let connections = watched_connections(settings);
+    let app = move || App::new().wrap(from_fn(api::busy)).configure(|config| api::admin(&api, config));
+    let bound = HttpServer::new(app)
+        .on_connect(move |stream, data| connections.accepted(stream, data))
+        .keep_alive(settings.keep_alive)
+        .max_connections(ADMIN_CONNECTIONS)
         .workers(1)
         .shutdown_timeout(whole_seconds(settings.shutdown_grace))
         .client_request_timeout(settings.head_timeout)
@@ -147,6 +154,13 @@ fn listen_admin(settings: &ServerSettings, api: Data<AdminApi>) -> Result<(Socke
         .map_err(|error| ServerError::Bind { address, error })?;
     let address = bound.addrs().first().copied().unwrap_or(address);
     Ok((address, bound.run()))
+}
+
+/// actix-web ends those that stay silent, and times the first head; the rest is up to us.
+fn watched_connections(settings: &ServerSettings) -> Arc<Connections> {
+    let connections = Connections::new(settings.keep_alive + settings.head_timeout);
+    tokio::spawn(Connections::watch(Arc::downgrade(&connections)));
+    connections
 }
 
 /// Connections of each worker for which there are open files, a quarter of them left for what the broker calls: clients that

@@ -13,7 +13,11 @@ use crate::support::{PATIENCE, until};
 const IMPATIENT: &str = "[server]\nrequest_timeout = \"200ms\"\nkeep_alive = \"1s\"";
 
 async fn connect(broker: &Broker) -> TcpStream {
-    TcpStream::connect(broker.url().replace("http://", "")).await.unwrap()
+    connect_to(&broker.url()).await
+}
+
+async fn connect_to(url: &str) -> TcpStream {
+    TcpStream::connect(url.replace("http://", "")).await.unwrap()
 }
 
 /// Sends `request` and reads one answer with a body of a stated length.
@@ -46,8 +50,14 @@ async fn is_cut(mut stream: TcpStream) -> bool {
 async fn a_head_that_never_ends_is_cut_on_a_connection_that_was_served_before() {
     let federation = Setup::new().broker(IMPATIENT).start().await;
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: broker\r\n\r\n");
-    for (path, status) in [("/jwks", "200"), ("/token", "405"), ("/nothing", "404")] {
-        let mut stream = connect(&federation.broker).await;
+    let (public, admin) = (federation.broker.url(), federation.broker.admin_url());
+    for (listener, path, status) in [
+        (&public, "/jwks", "200"),
+        (&public, "/token", "405"),
+        (&public, "/nothing", "404"),
+        (&admin, "/live", "200"),
+    ] {
+        let mut stream = connect_to(listener).await;
         for _ in 0..2 {
             let answer = ask(&mut stream, &get(path)).await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
@@ -104,4 +114,13 @@ async fn a_head_without_end_and_a_body_without_end_are_cut() {
     let pour = async { while endless_body.write_all(chunk.as_bytes()).await.is_ok() {} };
     assert!(timeout(PATIENCE, pour).await.is_ok(), "it is taken for ever");
     until("it is counted", async || federation.broker.outcomes("request_too_large").await == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_purge_is_told_before_the_body_is_read() {
+    let federation = Setup::new().broker("[admin]\nbearer_token = \"of-the-operator\"").start().await;
+    let mut stream = connect_to(&federation.broker.admin_url()).await;
+    let head = "POST /api/purge HTTP/1.1\r\nHost: broker\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n";
+    let answer = ask(&mut stream, head).await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
 }
