@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::Bench;
 use crate::cores::{Core, command, move_to};
 use crate::instant_idm::{HOME_PATH, InstantIdm, PARTNER_PATH};
-use crate::loopback::free_address;
-use crate::redis::Redis;
-use crate::request::{CLIENT, SCOPE};
-use crate::served::{PROGRAM, Served};
+use crate::support::loopback::free_address;
+use crate::support::redis::Redis;
+use crate::support::request::{CLIENT, SCOPE};
+use crate::support::served::{PROGRAM, Served};
 use crate::tokens::{HOME_ISSUER, RESOURCE};
 
 /// What differs between the brokers of the scenarios.

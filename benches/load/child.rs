@@ -13,7 +13,7 @@ use clap::ValueEnum;
 
 use crate::cores::{Core, command};
 use crate::options::Options;
-use crate::process::Process;
+use crate::support::process::Process;
 use crate::{bare, instant_idm};
 
 /// What a child is.

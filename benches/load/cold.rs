@@ -10,11 +10,11 @@ use crate::Bench;
 use crate::broker::{Broker, Setup};
 use crate::cores::Core;
 use crate::instant_idm::{HOME_PATH, InstantIdm, PARTNER_PATH};
-use crate::loopback;
 use crate::quiet::Patience;
 use crate::report::Report;
-use crate::request::SCOPE;
 use crate::statistics::median;
+use crate::support::loopback;
+use crate::support::request::SCOPE;
 use crate::tokens::{RESOURCE, home_token};
 
 /// Of each of the two ways.

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::process::Process;
+use crate::support::process::Process;
 
 /// The least number of cores to keep server and load apart.
 const CORES: usize = 2;

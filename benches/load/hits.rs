@@ -9,11 +9,11 @@ use crate::bare::Bare;
 use crate::broker::{Broker, Setup};
 use crate::cores::{Core, command};
 use crate::instant_idm::InstantIdm;
-use crate::loopback;
 use crate::quiet::Patience;
-use crate::redis::Redis;
 use crate::report::Report;
 use crate::statistics::{median, quantile, ratios};
+use crate::support::loopback;
+use crate::support::redis::Redis;
 use crate::wrk::{Requests, Wrk};
 
 /// Of the load generator.

@@ -17,8 +17,8 @@ use serde_json::json;
 
 use crate::child::{Child, Role};
 use crate::cores::Core;
-use crate::loopback;
-use crate::request::SCOPE;
+use crate::support::loopback;
+use crate::support::request::SCOPE;
 use crate::tokens::{HomeIdm, PARTNER_TOKEN_BYTES, partner_token};
 
 /// Where the first leg is served.

@@ -41,22 +41,8 @@ mod statistics;
 mod tokens;
 mod wrk;
 
-#[path = "../support/installed.rs"]
-mod installed;
-#[path = "../support/interrupt.rs"]
-mod interrupt;
-#[path = "../support/loopback.rs"]
-mod loopback;
-#[path = "../support/machine.rs"]
-mod machine;
-#[path = "../support/process.rs"]
-mod process;
-#[path = "../support/redis.rs"]
-mod redis;
-#[path = "../support/request.rs"]
-mod request;
-#[path = "../support/served.rs"]
-mod served;
+#[path = "../support/mod.rs"]
+mod support;
 
 use clap::Parser as _;
 
@@ -77,7 +63,7 @@ fn main() {
     }
     programs::prepare();
     let directory = tempfile::tempdir().expect("a temporary directory");
-    interrupt::clear_up_when_interrupted(directory.path().to_owned());
+    support::interrupt::clear_up_when_interrupted(directory.path().to_owned());
     let bench = Bench { home: HomeIdm::new(), directory: directory.path(), options: &options };
     let mut report = Report::new(&options);
     for scenario in options.scenarios() {

@@ -9,9 +9,9 @@ use crate::broker::{Broker, Setup};
 use crate::cores::{Core, command};
 use crate::instant_idm::InstantIdm;
 use crate::quiet::Patience;
-use crate::redis::Redis;
 use crate::report::Report;
 use crate::statistics::{median, quantile, ratios};
+use crate::support::redis::Redis;
 use crate::wrk::{Requests, Wrk};
 
 /// Lengths of their tokens, in bytes. Not one for all: an allocator that rounds up would look good or bad by chance.

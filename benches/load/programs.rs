@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::installed::installed;
+use crate::support::installed::installed;
 
 /// Connections of a stampede, and again as many from the broker to the identity servers.
 const OPEN_FILES: &str = "20000";

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use crate::cores::pins;
-use crate::machine;
 use crate::options::Options;
+use crate::support::machine;
 
 /// What each key says, in the order of the table.
 const MEANINGS: [(&str, &str); 13] = [

@@ -8,9 +8,9 @@ use crate::Bench;
 use crate::broker::{Broker, Setup};
 use crate::cores::{Core, command};
 use crate::instant_idm::InstantIdm;
-use crate::loopback;
-use crate::redis::Redis;
 use crate::report::Report;
+use crate::support::loopback;
+use crate::support::redis::Redis;
 use crate::tokens::{home_token, request_body};
 
 /// At once.

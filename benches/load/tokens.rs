@@ -4,7 +4,7 @@ use mcx_token_broker::clock::Clock;
 use mcx_token_broker::jose::{Algorithm, SigningHeader, SigningKey, publish};
 use serde_json::{Map, Value, json};
 
-use crate::request::{self, CLIENT, SCOPE};
+use crate::support::request::{self, CLIENT, SCOPE};
 
 /// `iss` of home tokens.
 pub(crate) const HOME_ISSUER: &str = "https://idm.home.example";

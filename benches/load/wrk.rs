@@ -12,7 +12,7 @@ use mcx_token_broker::clock::Clock;
 use crate::bodies::Population;
 use crate::cores::{Core, command};
 use crate::instant_idm::InstantIdm;
-use crate::process::Process;
+use crate::support::process::Process;
 
 /// A fill that makes no progress for this long has failed.
 const STALLED: Duration = Duration::from_secs(20);

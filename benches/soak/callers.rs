@@ -14,7 +14,7 @@ use crate::client::{Answer, Client};
 use crate::ledger::Ledger;
 use crate::partner::Name;
 use crate::replica::REPLICAS;
-use crate::request;
+use crate::support::request;
 use crate::tally::{Sample, Tally};
 use crate::users::{Caller, HOT, Users};
 use crate::verdict::{Asked, Outcome, judge};

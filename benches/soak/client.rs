@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use reqwest::header::{CONNECTION, RETRY_AFTER};
 
-use crate::loopback;
 use crate::replica::{DEADLINE, REPLICAS};
+use crate::support::loopback;
 
 /// Longer than the deadline by what a busy machine takes; who has no answer then is kept waiting by the broker.
 const PATIENCE: Duration = DEADLINE.saturating_add(Duration::from_secs(2));

@@ -34,22 +34,8 @@ mod users;
 mod verdict;
 mod world;
 
-#[path = "../support/installed.rs"]
-mod installed;
-#[path = "../support/interrupt.rs"]
-mod interrupt;
-#[path = "../support/loopback.rs"]
-mod loopback;
-#[path = "../support/machine.rs"]
-mod machine;
-#[path = "../support/process.rs"]
-mod process;
-#[path = "../support/redis.rs"]
-mod redis;
-#[path = "../support/request.rs"]
-mod request;
-#[path = "../support/served.rs"]
-mod served;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -66,9 +52,9 @@ use ledger::Ledger;
 use options::Options;
 use partner::PartnerIdm;
 use phase::Phase;
-use redis::Redis;
 use replica::{Domain, Replica};
 use script::Script;
+use support::redis::Redis;
 use tally::Tally;
 use users::Users;
 use world::World;
@@ -80,9 +66,9 @@ fn main() -> ExitCode {
         println!("run by `cargo bench --bench soak`");
         return ExitCode::SUCCESS;
     }
-    installed::installed(&["redis-server"]);
+    support::installed::installed(&["redis-server"]);
     let directory = tempfile::tempdir().expect("a temporary directory");
-    interrupt::clear_up_when_interrupted(directory.path().to_owned());
+    support::interrupt::clear_up_when_interrupted(directory.path().to_owned());
     let mut script = set_up(directory.path(), Duration::from_secs(options.minutes * 60));
     let resident = script.run();
     let redis_bytes = script.redis.as_mut().map_or(0, |redis| redis.info("memory", "used_memory"));

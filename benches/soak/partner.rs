@@ -5,9 +5,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::loopback;
-use crate::process::Process;
-use crate::served::PROGRAM;
+use crate::support::loopback;
+use crate::support::process::Process;
+use crate::support::served::PROGRAM;
 
 /// Which of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use mcx_token_broker::clock::Clock;
 
-use crate::loopback::{self, free_address};
 use crate::partner::{Name, PartnerIdm};
-use crate::request::{CLIENT, SCOPE};
-use crate::served::{PROGRAM, Served};
+use crate::support::loopback::{self, free_address};
+use crate::support::request::{CLIENT, SCOPE};
+use crate::support::served::{PROGRAM, Served};
 
 /// How many there are at a time.
 pub(crate) const REPLICAS: usize = 3;

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::machine;
 use crate::partner::Name;
 use crate::phase::Phase;
 use crate::replica::REPLICAS;
 use crate::script::Resident;
+use crate::support::machine;
 use crate::tally::{Counts, Sheet, Tally};
 
 /// A replica that lives throughout may become so many times as large, and so many bytes more: its caches fill, and an

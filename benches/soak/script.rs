@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use crate::callers::Scene;
 use crate::partner::{Name, PartnerIdm};
 use crate::phase::Phase;
-use crate::redis::Redis;
 use crate::replica::{REPLICAS, Replica};
+use crate::support::redis::Redis;
 
 /// Between two lines of progress.
 const REPORT_EVERY: Duration = Duration::from_secs(3);

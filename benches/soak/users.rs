@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use mcx_token_broker::sandbox::{Sandbox, User};
 use serde_json::Map;
 
-use crate::request::{CLIENT, SCOPE};
+use crate::support::request::{CLIENT, SCOPE};
 
 /// Users who ask again and again.
 pub(crate) const HOT: usize = 30;

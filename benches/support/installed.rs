@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::process::is_there;
+use super::process::is_there;
 
 /// Installs those that are missing, as `.ci/test` does it.
 pub(crate) fn installed(programs: &[&str]) {

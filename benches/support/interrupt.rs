@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::process;
+use super::process;
 
 /// Nothing is dropped on Ctrl-C: this ends the children, and removes what may be a gigabyte.
 pub(crate) fn clear_up_when_interrupted(directory: PathBuf) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use redis::{Client, Connection};
 
-use crate::loopback::free_address;
-use crate::process::Process;
+use super::loopback::free_address;
+use super::process::Process;
 
 /// A server that is not there after as many tries, 20 ms apart, will not come.
 const TRIES: u32 = 500;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use mcx_token_broker::clock::Clock;
 
-use crate::loopback;
-use crate::process::Process;
+use super::loopback;
+use super::process::Process;
 
 /// The program.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_mcx-token-broker");
