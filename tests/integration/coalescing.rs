@@ -13,14 +13,6 @@ use crate::support::{http, until};
 
 const COALESCED: &str = "mcx_broker_coalesced_requests_total";
 
-fn cache_toml(redis: &Redis, further: &str) -> String {
-    let (url, key) = (redis.url(), redis.sealing_key_file());
-    let cache = format!(
-        "[cache]\nredis = \"{url}\"\nredis_timeout = \"5s\"\nmemory_max_age = \"5s\"\nsealing_key_files = [\"{key}\"]"
-    );
-    merged(&cache, further)
-}
-
 /// Calls of the home and of the partner IdM.
 fn calls(federation: &Federation) -> (usize, usize) {
     (federation.home.requests(Endpoint::Token), federation.partner.requests(Endpoint::Token))
@@ -41,7 +33,7 @@ async fn tokens(asked: Vec<JoinHandle<Answer>>) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_at_once_for_one_user_are_one_exchange() {
     let redis = Redis::start();
-    for cache in [String::new(), cache_toml(&redis, "")] {
+    for cache in [String::new(), redis.cache_toml("5s")] {
         let federation = Setup::new().broker(&merged("[server]\nworkers = 2", &cache)).start().await;
         let alice = federation.home_token("alice");
         federation.partner.fault(Endpoint::Token, Fault::Hold);
@@ -56,8 +48,8 @@ async fn a_thousand_at_once_for_one_user_are_one_exchange() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_at_once_at_two_replicas_are_one_exchange() {
     let redis = Redis::start();
-    let federation = Setup::new().broker(&cache_toml(&redis, "")).start().await;
-    let other = federation.another_broker(&cache_toml(&redis, ""), "");
+    let federation = Setup::new().broker(&redis.cache_toml("5s")).start().await;
+    let other = federation.another_broker(&redis.cache_toml("5s"), "");
     let alice = federation.home_token("alice");
     federation.partner.fault(Endpoint::Token, Fault::Hold);
     let asked: Vec<_> = (0..1000)
@@ -155,7 +147,7 @@ async fn a_definite_refusal_is_repeated_for_a_moment_and_an_outage_is_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lock_of_a_replica_that_died_ends() {
     let redis = Redis::start();
-    let federation = Setup::new().broker(&cache_toml(&redis, "")).start().await;
+    let federation = Setup::new().broker(&redis.cache_toml("5s")).start().await;
     assert_eq!(federation.exchange(&[]).await.status, 200);
     let mut connection = redis.connection();
     let keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg("mcx:token:*").query(&mut connection).unwrap();
@@ -166,7 +158,7 @@ async fn the_lock_of_a_replica_that_died_ends() {
     let held = format!("{}-{}", "x".repeat(22), (now + 1) * 1000 + 500);
     let () = redis::cmd("HDEL").arg(&keys[0]).arg(&fields[0]).query(&mut connection).unwrap();
     let () = redis::cmd("HSET").arg(&keys[0]).arg(&lock).arg(held).query(&mut connection).unwrap();
-    let other = federation.another_broker(&cache_toml(&redis, ""), "");
+    let other = federation.another_broker(&redis.cache_toml("5s"), "");
     let answer = federation.exchange_at(&other, &federation.home_token("alice"), &[]).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert_eq!(calls(&federation), (2, 2));
@@ -178,7 +170,7 @@ async fn the_lock_of_a_replica_that_died_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lock_is_extended_while_the_work_goes_on() {
     let redis = Redis::start();
-    let federation = Setup::new().broker(&cache_toml(&redis, "")).start().await;
+    let federation = Setup::new().broker(&redis.cache_toml("5s")).start().await;
     federation.partner.fault(Endpoint::Token, Fault::Hold);
     let asked = federation.spawn_exchange(&federation.home_token("alice"), &[]);
     let mut connection = redis.connection();
@@ -200,7 +192,7 @@ async fn the_lock_is_extended_while_the_work_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_too_short_to_be_kept_leaves_no_lock() {
     let redis = Redis::start();
-    let federation = Setup::new().broker(&cache_toml(&redis, "")).start().await;
+    let federation = Setup::new().broker(&redis.cache_toml("5s")).start().await;
     federation
         .partner
         .fault(Endpoint::Token, Fault::Set { member: "expires_in".to_owned(), value: json!(5) });
@@ -217,7 +209,7 @@ async fn a_token_too_short_to_be_kept_leaves_no_lock() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_each_replica_coalesces_for_itself() {
     let mut redis = Redis::start();
-    let cache = cache_toml(&redis, "");
+    let cache = redis.cache_toml("5s");
     redis.kill();
     let federation = Setup::new().broker(&cache).start().await;
     let other: Broker = federation.another_broker(&cache, "");

@@ -15,10 +15,7 @@ use crate::support::{http, until};
 const MAX_AGE: &str = "1h";
 
 fn cache_toml(redis: &Redis) -> String {
-    let (url, key) = (redis.url(), redis.sealing_key_file());
-    format!(
-        "[cache]\nredis = \"{url}\"\nredis_timeout = \"2s\"\nmemory_max_age = \"{MAX_AGE}\"\nsealing_key_files = [\"{key}\"]"
-    )
+    merged(&redis.cache_toml(MAX_AGE), "[cache]\nredis_timeout = \"2s\"")
 }
 
 /// A federation with one broker, or with two on one Redis.

@@ -3,7 +3,7 @@
 use mcx_token_broker::sandbox::User;
 
 use crate::support::federation::{Federation, Setup, merged};
-use crate::support::redis::{RIGHTS, Redis};
+use crate::support::redis::{RIGHTS, Redis, cache_toml};
 use crate::support::redis_cluster::Cluster;
 use crate::support::redis_sentinel::{PRIMARY, Sentinel};
 use crate::support::redis_tls::Certificates;
@@ -15,17 +15,9 @@ const USERS: u32 = 20;
 
 /// A federation that keeps its tokens in Redis alone. `key` is that of any server.
 async fn federation(urls: &[String], deployment: &str, key: &str, changes: &str) -> Federation {
-    let cache = format!(
-        r#"
-        [cache]
-        redis = {urls:?}
-        redis_deployment = "{deployment}"
-        redis_timeout = "5s"
-        memory_max_age = "0s"
-        sealing_key_files = ["{key}"]
-        "#
-    );
-    let mut setup = Setup::new().broker(&merged(&cache, changes));
+    let cache = cache_toml(urls, key, "0s");
+    let deployment = format!("[cache]\nredis_deployment = \"{deployment}\"");
+    let mut setup = Setup::new().broker(&merged(&merged(&cache, &deployment), changes));
     let users = (0..USERS).map(|number| User::new(&format!("user{number}")));
     setup.home.users.extend(users.clone());
     setup.partner.users.extend(users);

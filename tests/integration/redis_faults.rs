@@ -10,17 +10,7 @@ use crate::support::until;
 
 /// A federation that keeps its tokens in Redis alone.
 async fn federation(redis: &Redis, changes: &str) -> Federation {
-    let (url, key) = (redis.url(), redis.sealing_key_file());
-    let cache = format!(
-        r#"
-        [cache]
-        redis = "{url}"
-        redis_timeout = "5s"
-        memory_max_age = "0s"
-        sealing_key_files = ["{key}"]
-        "#
-    );
-    Setup::new().broker(&merged(&cache, changes)).start().await
+    Setup::new().broker(&merged(&redis.cache_toml("0s"), changes)).start().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

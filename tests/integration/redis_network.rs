@@ -8,7 +8,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::support::broker::Broker;
-use crate::support::federation::{CLIENT, Federation, PARTNER, Setup};
+use crate::support::federation::{CLIENT, Federation, PARTNER, Setup, merged};
 use crate::support::proxy::{Network, OUTAGES, Proxy};
 use crate::support::redis::Redis;
 use crate::support::tier::{
@@ -91,16 +91,9 @@ impl Ground {
 }
 
 fn cache_toml(url: &str, redis: &Redis, memory_max_age: &str, timeout: Duration) -> String {
-    let (key, timeout) = (redis.sealing_key_file(), timeout.as_millis());
-    format!(
-        r#"
-        [cache]
-        redis = "{url}"
-        redis_timeout = "{timeout}ms"
-        memory_max_age = "{memory_max_age}"
-        sealing_key_files = ["{key}"]
-        "#
-    )
+    let cache =
+        crate::support::redis::cache_toml(&[url.to_owned()], &redis.sealing_key_file(), memory_max_age);
+    merged(&cache, &format!("[cache]\nredis_timeout = \"{}ms\"", timeout.as_millis()))
 }
 
 #[rstest]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::support::federation::{Federation, Setup, merged};
-use crate::support::redis::{RIGHTS, Redis};
+use crate::support::redis::{RIGHTS, Redis, cache_toml};
 use crate::support::redis_cluster::Cluster;
 use crate::support::redis_sentinel::{PRIMARY, Sentinel};
 use crate::support::tier::{REST, is_used_again, keeps, listens, listens_no_more, outcomes, ready, token_of};
@@ -41,15 +41,7 @@ impl PasswordFile {
 
 /// A federation that keeps its tokens in Redis alone.
 async fn federation(urls: &[String], key: &str, changes: &str) -> Federation {
-    let cache = format!(
-        r#"
-        [cache]
-        redis = {urls:?}
-        redis_timeout = "5s"
-        memory_max_age = "0s"
-        sealing_key_files = ["{key}"]
-        "#
-    );
+    let cache = cache_toml(urls, key, "0s");
     let federation = Setup::new().broker(&merged(&cache, changes)).start().await;
     listens(&federation.broker).await;
     assert!(keeps(&federation, "alice").await);

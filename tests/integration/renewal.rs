@@ -18,13 +18,6 @@ const THE_REST: Duration = Duration::from_secs(165);
 const SPENT: Duration = Duration::from_secs(3595);
 const REFRESHING: &str = r#"{"partner": {"response": {"refresh_token": true}}}"#;
 
-fn cache_toml(redis: &Redis) -> String {
-    let (url, key) = (redis.url(), redis.sealing_key_file());
-    format!(
-        "[cache]\nredis = \"{url}\"\nredis_timeout = \"5s\"\nmemory_max_age = \"5s\"\nsealing_key_files = [\"{key}\"]"
-    )
-}
-
 async fn token(federation: &Federation) -> String {
     let answer = federation.exchange(&[]).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
@@ -46,7 +39,7 @@ async fn renewed(federation: &Federation, outcome: &str) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_in_use_is_renewed_in_its_last_fifth_and_nobody_waits_for_that() {
     let redis = Redis::start();
-    for cache in [String::new(), cache_toml(&redis)] {
+    for cache in [String::new(), redis.cache_toml("5s")] {
         let federation = Setup::new().broker(&cache).start().await;
         let first = token(&federation).await;
         federation.hand.advance(Duration::from_secs(2879));
@@ -101,7 +94,7 @@ async fn a_blip_of_the_partner_in_the_last_fifth_is_invisible() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_that_is_refused_for_good_ends_the_kept_token() {
     let redis = Redis::start();
-    for cache in [String::new(), cache_toml(&redis)] {
+    for cache in [String::new(), redis.cache_toml("5s")] {
         let federation = Setup::new().broker(&cache).start().await;
         let alice =
             federation.home_token_with("alice", json!({"exp": federation.clock.now().unix_seconds() + 9000}));
@@ -129,8 +122,8 @@ async fn renewals_can_be_switched_off() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_replicas_renew_a_token_once() {
     let redis = Redis::start();
-    let federation = Setup::new().broker(&cache_toml(&redis)).start().await;
-    let other = federation.another_broker(&cache_toml(&redis), "");
+    let federation = Setup::new().broker(&redis.cache_toml("5s")).start().await;
+    let other = federation.another_broker(&redis.cache_toml("5s"), "");
     let alice =
         federation.home_token_with("alice", json!({"exp": federation.clock.now().unix_seconds() + 9000}));
     let token_at = async |broker| {
@@ -157,7 +150,7 @@ async fn two_replicas_renew_a_token_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_token_stays_in_the_broker_and_is_used_when_the_access_token_is_spent() {
     let redis = Redis::start();
-    for cache in [String::new(), cache_toml(&redis)] {
+    for cache in [String::new(), redis.cache_toml("5s")] {
         let federation = Setup::new().broker(&cache).partner_behaves(REFRESHING).start().await;
         let answer = federation.exchange(&[]).await;
         assert!(answer.json().get("refresh_token").is_none(), "{}", answer.text);
@@ -227,8 +220,8 @@ async fn a_refresh_token_is_not_used_by_two_nor_for_ever_nor_where_it_must_not()
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_never_use_one_refresh_token_twice() {
     let redis = Redis::start();
-    let federation = Setup::new().broker(&cache_toml(&redis)).partner_behaves(REFRESHING).start().await;
-    let other = federation.another_broker(&cache_toml(&redis), "");
+    let federation = Setup::new().broker(&redis.cache_toml("5s")).partner_behaves(REFRESHING).start().await;
+    let other = federation.another_broker(&redis.cache_toml("5s"), "");
     token(&federation).await;
     for round in 1..=3 {
         federation.hand.advance(SPENT);
@@ -256,7 +249,7 @@ async fn replicas_never_use_one_refresh_token_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_a_shared_refresh_token_is_not_used() {
     let mut redis = Redis::start();
-    let cache = merged(&cache_toml(&redis), "[cache]\nmemory_max_age = \"1h\"");
+    let cache = merged(&redis.cache_toml("5s"), "[cache]\nmemory_max_age = \"1h\"");
     let federation = Setup::new().broker(&cache).partner_behaves(REFRESHING).start().await;
     token(&federation).await;
     redis.kill();

@@ -14,11 +14,6 @@ use crate::support::{http, stopwatch, until};
 /// Longer than Redis is left alone after a fault.
 const REST: Duration = Duration::from_millis(1001);
 
-fn cache_toml(redis: &Redis) -> String {
-    let (url, key) = (redis.url(), redis.sealing_key_file());
-    format!("[cache]\nredis = \"{url}\"\nredis_timeout = \"5s\"\nsealing_key_files = [\"{key}\"]")
-}
-
 async fn revoke(broker: &Broker, form: &[(&str, &str)]) -> Answer {
     Answer::of(http().post(format!("{}/revoke", broker.url())).form(form)).await
 }
@@ -51,7 +46,7 @@ struct Pair {
 impl Pair {
     async fn start() -> Self {
         let redis = Redis::start();
-        let cache = cache_toml(&redis);
+        let cache = redis.cache_toml("5s");
         let federation = Setup::new().broker(&cache).start().await;
         let other = federation.another_broker(&cache, "");
         for broker in [&federation.broker, &other] {
@@ -219,7 +214,7 @@ async fn a_redis_that_forgot_is_told_again_so_that_new_replicas_know() {
     assert_eq!(length(&mut connection), 1);
     let () = redis::cmd("FLUSHALL").query(&mut connection).unwrap();
     until("it is told again", async || length(&mut connection) > 0).await;
-    let newcomer = pair.federation.another_broker(&cache_toml(&pair.redis), "");
+    let newcomer = pair.federation.another_broker(&pair.redis.cache_toml("5s"), "");
     assert_eq!(outcome(&pair.federation, &newcomer, &pair.alice).await, refused());
 }
 

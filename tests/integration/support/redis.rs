@@ -9,6 +9,20 @@ use super::process::Process;
 pub(crate) const RIGHTS: &str = "~mcx:* &mcx:* +hget +hgetall +hset +hsetnx +hdel +hlen +hkeys +del +unlink +type +pttl +pexpire \
                                  +time +eval +publish +subscribe +xadd +xrange +xlen";
 
+/// `[cache]` of a broker that keeps tokens in Redis, sealed with the key in a file, and in memory for so long. A machine that
+/// is busy with other tests is not an outage.
+pub(crate) fn cache_toml(urls: &[String], sealing_key_file: &str, memory_max_age: &str) -> String {
+    format!(
+        r#"
+        [cache]
+        redis = {urls:?}
+        redis_timeout = "5s"
+        memory_max_age = "{memory_max_age}"
+        sealing_key_files = ["{sealing_key_file}"]
+        "#
+    )
+}
+
 /// One server for one test.
 #[derive(Debug)]
 pub(crate) struct Redis {
@@ -83,6 +97,11 @@ impl Redis {
         let path = self.file("sealing-key");
         std::fs::write(&path, "1".repeat(64)).expect("a sealing key can be written");
         path.display().to_string()
+    }
+
+    /// `[cache]` of a broker that keeps tokens here, and in memory for so long.
+    pub(crate) fn cache_toml(&self, memory_max_age: &str) -> String {
+        cache_toml(&[self.url()], &self.sealing_key_file(), memory_max_age)
     }
 
     /// From now on it takes connections and answers nothing, until [`Redis::wake`].
