@@ -182,3 +182,17 @@ async fn sigterm_does_not_end_calls_on_connections_that_another_worker_made() {
     serving.process.signal("TERM");
     assert_eq!(in_flight.await.unwrap(), Some((200, Some("close".to_owned()))));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_down_at_the_start_is_in_the_log() {
+    let nowhere =
+        "[home]\njwks_uri = \"http://127.0.0.1:1/jwks\"\n[cache]\nredis = \"redis://127.0.0.1:1/0\"";
+    let serving = Serving::start(nowhere).await;
+    assert_eq!(serving.ask("alice").await.unwrap().map(|(status, _)| status), Some(503));
+    let said = tokio::task::spawn_blocking(|| serving.process.finish()).await.unwrap();
+    for expected in
+        ["the home IdM's key set could not be fetched", "not hearing the other replicas through Redis"]
+    {
+        assert!(said.iter().any(|line| line.contains(expected)), "{expected}: {said:#?}");
+    }
+}

@@ -1,6 +1,7 @@
 //! TLS on every side: whom the broker believes, how it shows a certificate, and its own listener.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use mcx_token_broker::sandbox::{Client, Endpoint, Fault, SandboxTls};
 use mcx_token_broker::secret::Secret;
@@ -12,6 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::support::broker::Answer;
 use crate::support::federation::{Federation, Setup, signing_keys};
+use crate::support::stopwatch;
 
 /// A certification authority with a place for its files.
 struct Ca {
@@ -226,4 +228,24 @@ fn speak(address: SocketAddr, version: SslVersion) -> bool {
     connector.set_max_proto_version(Some(version)).unwrap();
     let stream = std::net::TcpStream::connect(address).unwrap();
     connector.build().connect("127.0.0.1", stream).is_ok()
+}
+
+/// More than actix-web lets a worker shake hands with at a time unless it is told otherwise: they would keep everybody else
+/// out until they are given up, after three seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn handshakes_that_never_end_keep_nobody_out() {
+    const STALLED: usize = 270;
+    // Both ends of each are in this process, and other tests too.
+    rlimit::increase_nofile_limit(u64::MAX).unwrap();
+    let ca = Ca::new();
+    let (_federation, address) = broker_behind_tls(&ca).await;
+    let mut stalled = Vec::new();
+    for _ in 0..STALLED {
+        stalled.push(TcpStream::connect(address).await.unwrap());
+    }
+    let elapsed = stopwatch();
+    let answer = Answer::of(client(&ca).get(format!("https://{address}/jwks"))).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert!(elapsed() < Duration::from_secs(2), "{:?}", elapsed());
+    drop(stalled);
 }
