@@ -20,6 +20,8 @@ use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::ConnectionType;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
@@ -123,6 +125,21 @@ pub fn public(api: &web::Data<PublicApi>, config: &mut ServiceConfig) {
         // Where identity servers without discovery look for an issuer's keys.
         .route("/.well-known/jwks.json", web::get().to(jwks::get))
         .default_service(web::to(no_such_path));
+}
+
+/// The header that carries the request id back, so that a client's complaint finds its log lines.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The answer to a request: with its id, and the end of the connection once the broker is told to stop.
+fn finished(api: &PublicApi, attempt: &Attempt, mut response: HttpResponse) -> HttpResponse {
+    if !api.readiness.is_ready() {
+        // Clients keep connections: without this, those that are busy would be cut in the middle of a request.
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    if let Ok(value) = HeaderValue::from_str(attempt.request_id.as_str()) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
 }
 
 /// What is known of a request, for the audit log.

@@ -33,7 +33,7 @@ pub(super) fn answer(
     api.audit.record(&AuditRecord { source: by, outcome: code, ..record_of(attempt) });
     api.metrics.revocation(by, code);
     let _span = attempt.span().entered();
-    match outcome {
+    let response = match outcome {
         Ok(()) => {
             tracing::info!(by, "taken back");
             token_headers(StatusCode::OK).finish()
@@ -42,7 +42,8 @@ pub(super) fn answer(
             tracing::warn!(by, code, %error, "not taken back");
             error.response()
         }
-    }
+    };
+    super::finished(api, attempt, response)
 }
 
 /// The one parameter that says what to take back.

@@ -1,7 +1,7 @@
 //! `POST /token` (RFC 8693).
 
-use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA};
-use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, PRAGMA};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
@@ -16,9 +16,6 @@ use crate::oauth::form::Form;
 use crate::oauth::token_response::GrantedResponse;
 use crate::secret::Token;
 use crate::telemetry::audit::AuditRecord;
-
-/// The header that carries the request id back, so that a client's complaint finds its log lines.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Answers one token request.
 pub async fn post(request: HttpRequest, payload: Payload, api: Data<PublicApi>) -> HttpResponse {
@@ -60,7 +57,7 @@ pub(super) fn authorization(request: &HttpRequest) -> Result<Option<&str>, Crede
 fn answer(api: &PublicApi, attempt: &Attempt, outcome: Result<Granted, TokenError>) -> HttpResponse {
     record(api, attempt, &outcome);
     let millis = || millis(api.clock.monotonic().saturating_sub(attempt.started));
-    let mut response = match outcome {
+    let response = match outcome {
         Ok(granted) => {
             // Hits are metrics and audit records: a log line costs as much as the whole answer.
             if granted.tier.is_none() {
@@ -75,14 +72,7 @@ fn answer(api: &PublicApi, attempt: &Attempt, outcome: Result<Granted, TokenErro
             error.response()
         }
     };
-    if !api.readiness.is_ready() {
-        // Clients keep connections: without this, those that are busy would be cut in the middle of a request.
-        response.head_mut().set_connection_type(ConnectionType::Close);
-    }
-    if let Ok(value) = HeaderValue::from_str(attempt.request_id.as_str()) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
-    response
+    super::finished(api, attempt, response)
 }
 
 fn record(api: &PublicApi, attempt: &Attempt, outcome: &Result<Granted, TokenError>) {

@@ -74,6 +74,7 @@ async fn a_revoked_home_token_gets_nobody_anything_and_takes_what_it_got_with_it
         let answer = revoke(&federation.broker, &[("token", &alice), ("client_id", CLIENT)]).await;
         assert_eq!((answer.status.as_u16(), answer.text.as_str()), (200, ""), "and again");
         assert_eq!(answer.headers["cache-control"], "no-store");
+        assert!(answer.headers.contains_key("x-request-id"), "to be found in the log");
         assert_eq!(outcome(&federation, &federation.broker, &alice).await, refused());
     }
     assert_eq!(federation.broker.outcomes("subject_token_revoked").await, 2);

@@ -198,8 +198,9 @@ async fn whatever_comes_of_an_exchange_nothing_leaks() {
     failures_of_peers(&mut scene).await;
     redis_faults(&mut scene).await;
     missing_keys(&mut scene).await;
+    taking_back(&mut scene).await;
     scene.hide_what_was_sent();
-    for path in ["live", "ready", "metrics"] {
+    for path in ["live", "ready", "metrics", "api/partners"] {
         for token in [ADMIN_TOKEN, "wrong", FROM_A_PEER] {
             let request = http().get(format!("{}/{path}", scene.admin)).bearer_auth(token);
             let answer = Answer::of(request).await;
@@ -283,6 +284,27 @@ async fn refusals(scene: &mut Scene) {
         scene.hide(&token);
         let answer = scene.ask_for(&token, &[], None).await;
         assert!(answer.status.is_client_error(), "{}", answer.text);
+    }
+}
+
+/// Home tokens and logout tokens, right ones and wrong ones, at the endpoints that take tokens back.
+async fn taking_back(scene: &mut Scene) {
+    let federation = &scene.federation;
+    let carol = federation.home_token("carol");
+    let tokens = [
+        ("revoke", "token", carol.clone()),
+        ("revoke", "token", format!("{carol}AAAA")),
+        ("revoke", "token", FROM_A_PEER.to_owned()),
+        ("backchannel-logout", "logout_token", carol),
+        ("backchannel-logout", "logout_token", FROM_A_PEER.to_owned()),
+        ("backchannel-logout", "logout_token", federation.logout_token(json!({ "sid": FROM_A_PEER }))),
+        ("backchannel-logout", "logout_token", federation.logout_token(json!({ "aud": FROM_A_PEER }))),
+    ];
+    for (endpoint, name, token) in tokens {
+        scene.hide(&token);
+        let form = [(name, token.as_str()), ("client_id", CLIENT), ("client_secret", "")];
+        let answer = Answer::of(http().post(format!("{}/{endpoint}", scene.public)).form(&form)).await;
+        scene.answers.push(format!("{:?}\n{}", answer.headers, answer.text));
     }
 }
 
