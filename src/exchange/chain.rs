@@ -80,6 +80,7 @@ impl Chain {
             subject_token: &self.subject_token,
             client_id: &self.client.id,
             scope: &scope,
+            ahead: self.ahead,
         };
         let obtain = self.exchange.security_tokens.obtain(&self.partner.security_token, wanted);
         let token = self.observed(Leg::Home, obtain).await?;

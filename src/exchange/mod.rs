@@ -331,7 +331,8 @@ impl Exchange {
         }
         let now = (now, self.clock.monotonic());
         let Some(permit) = self.renewals.admit(&key, &allowed.partner.id, &part, now) else { return };
-        let deadline = Deadline::after(self.clock.monotonic(), self.timeout, &self.clock);
+        let timeout = self.timeout.min(allowed.partner.timeout);
+        let deadline = Deadline::after(self.clock.monotonic(), timeout, &self.clock);
         let ahead = Allowed { deadline: &deadline, ahead: true, ..*allowed };
         let Ok(chain) = self.chain(&ahead) else { return };
         let ahead_of = Some(token.clone());

@@ -17,6 +17,9 @@ use crate::secret::{TokenDigest, TokenRef};
 const MAX_REMEMBERED: usize = 2_000;
 const MAX_ANSWER_BYTES: usize = 16 * 1024;
 
+/// Before it is asked again, at most: who waits for longer is told to come back instead.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
 /// Which tokens are introspected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IntrospectionMode {
@@ -92,7 +95,7 @@ impl Introspector {
         let mut retries = self.guard.retries();
         loop {
             let asked = self.idm.post_authenticated(&self.guard, url, parameters.clone()).await;
-            let Some(pause) = asked.as_ref().err().and_then(|error| retries.pause(error, Duration::MAX))
+            let Some(pause) = asked.as_ref().err().and_then(|error| retries.pause(error, LONGEST_PAUSE))
             else {
                 return asked;
             };

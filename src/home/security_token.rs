@@ -54,6 +54,8 @@ pub struct SecurityTokenRequest<'a> {
     pub client_id: &'a str,
     /// The scopes that policy granted, as the partner names them.
     pub scope: &'a ScopeSet,
+    /// Nobody waits for it: it leaves room at the home IdM to those who do.
+    pub ahead: bool,
 }
 
 /// Obtains security tokens. Each is used once: many identity servers accept an assertion once only.
@@ -98,6 +100,9 @@ impl SecurityTokens {
         plan: &ExchangePlan,
         request: SecurityTokenRequest<'_>,
     ) -> Result<Token, SecurityTokenError> {
+        if request.ahead {
+            self.guard().check(true)?;
+        }
         let mut parameters = Parameters::default();
         match plan.grant {
             HomeGrant::TokenExchange => {

@@ -1,6 +1,6 @@
 //! The subject token: a home access token (TS 33.180 B.2.2, RFC 9068), validated before anything is done for its bearer.
 
-use std::num::{NonZeroU32, NonZeroU64, NonZeroU128};
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -318,7 +318,7 @@ impl Verified {
         introspected: Option<Arc<Claims>>,
     ) -> Subject<'_> {
         let Self { user, identity, issued_to, issued_at, session, times, .. } = self;
-        let issued_to = issued_to.map(|digest| digest.get().to_be_bytes());
+        let issued_to = (issued_to != [0; 16]).then_some(issued_to);
         let session = session.map(|digest| digest.get().to_be_bytes());
         let issued_at = issued_at.map(|seconds| Timestamp::from_unix_seconds(seconds.get().into()));
         Subject {
@@ -407,7 +407,7 @@ fn judge_stated(
     Ok(Verified {
         user,
         identity: identity(claims, &settings.subject_claims, user),
-        issued_to: client_id.and_then(|(_, id)| NonZeroU128::new(u128::from_be_bytes(digest_of_name(id)))),
+        issued_to: client_id.map_or([0; 16], |(_, id)| digest_of_name(id)),
         issued_at: claims.numeric_date("iat")?.and_then(seconds),
         session: claims
             .text("sid")?

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Identity, RequestBuilder};
 use rustls::RootCertStore;
@@ -20,8 +20,8 @@ use crate::secret::Secret;
 
 /// How often an HTTP/2 connection is asked whether it lives.
 const HTTP2_PING: Duration = Duration::from_secs(3);
-/// A `Retry-After` beyond a day, in seconds, is nonsense, and must not overflow what it is added to.
-const LONGEST_RETRY_AFTER: u64 = 86_400;
+/// A longer `Retry-After` is nonsense, and must not overflow what it is added to.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(86_400);
 
 /// Limits and trust of one peer.
 #[derive(Debug, Clone)]
@@ -94,7 +94,7 @@ pub enum HttpError {
 pub struct Answer {
     /// HTTP status code.
     pub status: u16,
-    /// `Retry-After` in seconds (RFC 9110 §10.2.3), the date form ignored.
+    /// `Retry-After` (RFC 9110 §10.2.3), a day at most.
     pub retry_after: Option<Duration>,
     /// The whole body; may hold tokens, so it is wiped.
     pub body: Zeroizing<Vec<u8>>,
@@ -198,11 +198,7 @@ async fn call(request: RequestBuilder, max_response_bytes: usize) -> Result<Answ
     if response.status().is_redirection() {
         return Err(HttpError::Redirect);
     }
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.parse().ok())
-        .map(|seconds: u64| Duration::from_secs(seconds.min(LONGEST_RETRY_AFTER)));
+    let retry_after = retry_after(response.headers());
     let mut body = Zeroizing::new(Vec::with_capacity(2048));
     while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
         if body.len() + chunk.len() > max_response_bytes {
@@ -211,6 +207,20 @@ async fn call(request: RequestBuilder, max_response_bytes: usize) -> Result<Answ
         body.extend_from_slice(&chunk);
     }
     Ok(Answer { status: response.status().as_u16(), retry_after, body })
+}
+
+/// Both forms; a date counts from the answer's own `Date`, whatever our clock says.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let asked = text(RETRY_AFTER)?;
+    let wait = match asked.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let [until, now] = [asked, text(DATE)?].map(|date| httpdate::parse_http_date(date).ok());
+            until?.duration_since(now?).unwrap_or_default()
+        }
+    };
+    Some(wait.min(LONGEST_RETRY_AFTER))
 }
 
 impl fmt::Debug for HttpClient {
@@ -327,6 +337,30 @@ mod tests {
             assert!(!leads_to_this_machine(&format!("https://{host}/token")), "{host}");
         }
         assert!(!leads_to_this_machine("IdMS.server.com:9031"), "the seeds' issuer is no URL");
+    }
+
+    #[test]
+    fn how_long_a_server_asks_to_be_left_alone() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        let date = "Wed, 21 Oct 2026 07:28:00 GMT";
+        for (retry_after, now, expected) in [
+            ("7", None, seconds(7)),
+            ("99999999999", None, seconds(86_400)),
+            ("-1", None, None),
+            ("soon", None, None),
+            (date, None, None),
+            (date, Some("Wed, 21 Oct 2026 07:27:30 GMT"), seconds(30)),
+            (date, Some("Wed, 21 Oct 2026 07:29:00 GMT"), seconds(0)),
+            (date, Some("yesterday"), None),
+            ("Wed, 21 Oct 2099 07:28:00 GMT", Some(date), seconds(86_400)),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(retry_after));
+            if let Some(now) = now {
+                headers.insert(DATE, HeaderValue::from_static(now));
+            }
+            assert_eq!(super::retry_after(&headers), expected, "{retry_after} {now:?}");
+        }
     }
 
     #[test]

@@ -380,3 +380,74 @@ async fn an_absurd_retry_after_is_waited_for_by_nobody_and_overflows_nothing() {
     assert_eq!((answer.status.as_u16(), &answer.headers["retry-after"]), (503, &"300".parse().unwrap()));
     assert_eq!(federation.broker.outcomes("broker_interrupted").await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_leaves_the_last_places_to_those_who_wait_at_either_server() {
+    let few = "max_in_flight = 4\nmax_queued = 4";
+    for (at_home, broker, partner) in [
+        (true, format!("[home.connection]\n{few}"), String::new()),
+        (false, String::new(), format!("[connection]\n{few}")),
+    ] {
+        let federation = Setup::new().broker(&broker).partner(&partner).start().await;
+        let life = json!({ "exp": federation.clock.now().unix_seconds() + 9000 });
+        let alice = federation.home_token_with("alice", life);
+        assert_eq!(federation.exchange_token(&alice, &[]).await.status, 200);
+        let idm = if at_home { &federation.home } else { &federation.partner };
+        federation.hand.advance(Duration::from_secs(3580));
+        idm.fault(Endpoint::Token, Fault::Hold);
+        let held: Vec<_> =
+            (0..3).map(|user| federation.spawn_exchange(&federation.token_of(user), &[])).collect();
+        until("they are in", async || idm.requests(Endpoint::Token) == 4).await;
+        let due = federation.exchange_token(&alice, &[]).await;
+        assert_eq!(due.status, 200, "{}", due.text);
+        let code = if at_home { "home_overloaded" } else { "partner_overloaded" };
+        let name = format!("mcx_broker_renewals_total{{partner=\"{PARTNER}\",outcome=\"{code}\"}}");
+        until("the renewal is given up", async || federation.broker.metric(&name).await == 1).await;
+        assert_eq!(idm.requests(Endpoint::Token), 4, "{code}");
+        idm.clear(Endpoint::Token);
+        for answer in held {
+            assert_eq!(answer.await.unwrap().status, 200);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retries_are_paid_from_one_budget_that_calls_fill_that_go_well() {
+    let federation = Setup::new().partner("[connection]\nretries = 1\nbreaker_failures = 0").start().await;
+    let calls = || federation.partner.requests(Endpoint::Token);
+    federation.partner.fault(Endpoint::Token, status(503));
+    for user in 0..20 {
+        assert_eq!(ask_as(&federation, user).await.status, 503);
+    }
+    assert_eq!(calls(), 20 + 10);
+    federation.partner.clear(Endpoint::Token);
+    for user in 0..10 {
+        assert_eq!(ask_as(&federation, user).await.status, 200);
+    }
+    federation.partner.fault(Endpoint::Token, status(503));
+    let before = calls();
+    for user in 20..25 {
+        assert_eq!(ask_as(&federation, user).await.status, 503);
+    }
+    assert_eq!(calls() - before, 5 + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn introspection_is_asked_again_and_then_left_alone_like_the_token_endpoints() {
+    let home = "[home]\nintrospection = \"always\"\nintrospection_cache = \"0s\"\n[home.connection]\nbreaker_failures = 6";
+    let federation = Setup::new().broker(home).start().await;
+    federation.home.fault_times(Endpoint::Introspect, status(503), 2);
+    assert_eq!(ask_as(&federation, 0).await.status, 200);
+    assert_eq!(federation.home.requests(Endpoint::Introspect), 3);
+    federation.home.fault(Endpoint::Introspect, status(503));
+    for user in 0..5 {
+        assert_eq!(ask_as(&federation, user).await.status, 503);
+    }
+    let all = partners(&federation).await;
+    assert_eq!(all["home"]["introspection"]["breaker"], "open");
+    assert_eq!(all["home"]["token"]["breaker"], "closed", "it is another endpoint");
+    assert!(federation.broker.outcomes("home_breaker_open").await > 0);
+    federation.home.clear(Endpoint::Introspect);
+    federation.hand.advance(Duration::from_secs(5));
+    assert_eq!(ask_as(&federation, 0).await.status, 200);
+}

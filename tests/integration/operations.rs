@@ -64,7 +64,7 @@ async fn the_broker_is_live_and_ready_whoever_else_is_away() {
     assert_eq!(ready.status, 200);
     assert_eq!(
         ready.json(),
-        json!({"ready": true, "home_keys": false, "redis": true, "replicas_heard": false, "partners": 0})
+        json!({"ready": true, "home_keys": false, "redis": false, "replicas_heard": false, "partners": 0})
     );
 }
 

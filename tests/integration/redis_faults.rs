@@ -18,7 +18,7 @@ async fn down_at_the_start_the_broker_starts_and_serves() {
     let mut redis = Redis::start();
     redis.kill();
     let federation = federation(&redis, "").await;
-    assert!(ready(&federation).await, "nobody asked it yet");
+    assert!(!ready(&federation).await, "the listener has found nobody, or not looked yet");
 
     let (first, second) = (token_of(&federation, "alice").await, token_of(&federation, "alice").await);
 

@@ -57,7 +57,9 @@ async fn with_everything_down_it_is_ready_says_so_and_heals() {
     let federation = federation.with(broker);
 
     let status = ready(&federation).await;
-    assert_eq!((&status["home_keys"], &status["replicas_heard"]), (&json!(false), &json!(false)), "{status}");
+    for what in ["home_keys", "redis", "replicas_heard"] {
+        assert_eq!(status[what], json!(false), "{what}: {status}");
+    }
     for network in [&home, &partner] {
         let answer = federation.exchange(&[]).await;
         assert_eq!(answer.outcome(), (503, "temporarily_unavailable".to_owned()), "{}", answer.text);

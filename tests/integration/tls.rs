@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::support::broker::Answer;
 use crate::support::federation::{Federation, Setup, signing_keys};
+use crate::support::proxy::{Network, Proxy};
 use crate::support::stopwatch;
 
 /// A certification authority with a place for its files.
@@ -248,4 +249,23 @@ async fn handshakes_that_never_end_keep_nobody_out() {
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert!(elapsed() < Duration::from_secs(2), "{:?}", elapsed());
     drop(stalled);
+}
+
+/// Whoever accepts a connection and says nothing is given up when connecting takes too long, not when the call does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_that_a_partner_never_ends_is_given_up_after_the_connect_timeout() {
+    let ca = Ca::new();
+    let federation =
+        partner_behind_tls(&ca, "127.0.0.1", &format!("[connection]\nca_file = {:?}", ca.file())).await;
+    let proxy = Proxy::before(&federation.partner.issuer()).await;
+    proxy.be(Network::HalfOpen).await;
+    let limits = format!(
+        "[idm]\ntoken_endpoint = \"https://{}/token\"\n[connection]\nca_file = {:?}\nconnect_timeout = \"200ms\"\ntimeout = \"60s\"\nretries = 0",
+        proxy.address(),
+        ca.file()
+    );
+    let broker = federation.another_broker(signing_keys(), &limits);
+    let answer = federation.exchange_at(&broker, &federation.home_token("alice"), &[]).await;
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    assert_eq!(broker.outcomes("partner_unreachable").await, 1);
 }

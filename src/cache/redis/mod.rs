@@ -61,6 +61,8 @@ pub struct RedisTier {
     /// On the monotonic clock; zero: it answers.
     resting_until_millis: AtomicU64,
     unsent: Unsent,
+    /// Whether there was ever a connection: before, only the listener knows whether there is anybody.
+    met: AtomicBool,
     listening: AtomicBool,
     clock: Clock,
     metrics: Metrics,
@@ -120,15 +122,17 @@ impl RedisTier {
             timeout: settings.timeout,
             resting_until_millis: AtomicU64::new(0),
             unsent: Unsent::default(),
+            met: AtomicBool::new(false),
             listening: AtomicBool::new(false),
             clock,
             metrics,
         })
     }
 
-    /// Whether it answered when it was last asked.
+    /// Whether it answered when it was last asked, by requests or, before any did, by the listener.
     pub fn answers(&self) -> bool {
-        self.resting_until_millis.load(Ordering::Relaxed) == 0
+        let met = self.met.load(Ordering::Relaxed) || self.is_listening();
+        met && self.resting_until_millis.load(Ordering::Relaxed) == 0
     }
 
     pub(super) fn connector(&self) -> &Connector {
@@ -376,6 +380,7 @@ impl RedisTier {
             return Ok(Some(link));
         }
         let link = self.connector.connect().await?;
+        self.met.store(true, Ordering::Relaxed);
         *slot.link.lock().unwrap_or_else(PoisonError::into_inner) = Some((era, link.clone()));
         Ok(Some(link))
     }

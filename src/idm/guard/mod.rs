@@ -198,3 +198,91 @@ impl fmt::Debug for Guard {
         formatter.debug_struct("Guard").field("name", &self.name).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::clock::{ManualClock, Timestamp};
+    use crate::oauth::refusal::Refusal;
+
+    fn guard(is_shared: bool) -> (Guard, ManualClock) {
+        let (clock, hand) = Clock::manual(Timestamp::from_unix_seconds(0));
+        let settings = GuardSettings {
+            bulkhead: BulkheadSettings { max_in_flight: 4, max_queued: 0 },
+            breaker: BreakerSettings { failures: 1, pause: Duration::from_secs(5) },
+            retries: 0,
+            is_shared,
+        };
+        (Guard::new("idm", settings, clock, &Metrics::new()), hand)
+    }
+
+    fn unavailable(status: u16) -> IdmError {
+        IdmError::Unavailable { status, retry_after: None }
+    }
+
+    #[test]
+    fn what_the_server_is_to_blame_for() {
+        let (failed, well, unknown) = (Verdict::Failed(None), Verdict::Well, Verdict::Unknown);
+        for (error, of_a_partner, of_the_home_idm) in [
+            (None, well, well),
+            (Some(IdmError::Unreachable), failed, failed),
+            (Some(IdmError::NoAnswer), failed, failed),
+            (Some(unavailable(500)), failed, unknown),
+            (Some(unavailable(502)), failed, failed),
+            (Some(unavailable(503)), failed, failed),
+            (Some(unavailable(504)), failed, failed),
+            (Some(unavailable(400)), failed, failed),
+            (Some(unavailable(408)), well, well),
+            (Some(unavailable(429)), well, well),
+            (Some(IdmError::Refused(Refusal::bare_unauthorized())), well, well),
+            (Some(IdmError::Nonsense(String::new())), well, well),
+            (Some(IdmError::Endpoints("none")), unknown, unknown),
+            (Some(IdmError::Signing), unknown, unknown),
+            (Some(IdmError::Paused(Duration::ZERO)), unknown, unknown),
+            (Some(IdmError::Overloaded), unknown, unknown),
+        ] {
+            let verdicts = [false, true].map(|is_shared| guard(is_shared).0.verdict(error.as_ref()));
+            assert_eq!(verdicts, [of_a_partner, of_the_home_idm], "{error:?}");
+        }
+        let asked = Some(Duration::from_secs(7));
+        let busy = IdmError::Unavailable { status: 503, retry_after: asked };
+        assert_eq!(guard(false).0.verdict(Some(&busy)), Verdict::Failed(asked));
+    }
+
+    #[test]
+    fn a_call_that_is_given_up_counts_against_a_partner_that_had_a_second_and_leaves_its_place() {
+        for (is_shared, millis, state) in [
+            (false, 999, BreakerState::Closed),
+            (false, 1000, BreakerState::Open),
+            (true, 60_000, BreakerState::Closed),
+        ] {
+            let (guard, hand) = guard(is_shared);
+            let mut call = Box::pin(guard.call(pending::<Result<(), IdmError>>()));
+            assert!(call.as_mut().now_or_never().is_none());
+            assert_eq!(guard.status().in_flight, 1);
+            hand.advance(Duration::from_millis(millis));
+            drop(call);
+            let expected = GuardStatus { breaker: state, in_flight: 0, queued: 0 };
+            assert_eq!(guard.status(), expected, "{is_shared} {millis}");
+        }
+    }
+
+    #[test]
+    fn a_look_that_is_given_up_lets_another_one_look() {
+        let (guard, hand) = guard(true);
+        let fails = || guard.call(async { Err::<(), _>(IdmError::NoAnswer) }).now_or_never().unwrap();
+        assert!(fails().is_err());
+        assert_eq!(guard.status().breaker, BreakerState::Open);
+        hand.advance(Duration::from_secs(5));
+        let mut look = Box::pin(guard.call(pending::<Result<(), IdmError>>()));
+        assert!(look.as_mut().now_or_never().is_none());
+        assert!(matches!(fails(), Err(IdmError::Paused(_))), "one at a time");
+        drop(look);
+        assert!(guard.call(async { Ok(()) }).now_or_never().unwrap().is_ok());
+        assert_eq!(guard.status().breaker, BreakerState::Closed);
+    }
+}
