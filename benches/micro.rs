@@ -62,12 +62,13 @@ fn remembered_verify(bencher: Bencher<'_, '_>) {
         max_lifetime: Duration::from_secs(366 * 86_400),
         broker_named_in: (String::new(), Vec::new()),
     };
-    let tokens = SubjectTokens::new(settings, HomeKeys::Fixed(keys), None, 1000, Clock::system());
+    let clock = Clock::system();
+    let tokens = SubjectTokens::new(settings, HomeKeys::Fixed(keys), None, 1000, clock.clone());
     let token = home_token(&key);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(tokens.validate(TokenRef::from(&token))).expect("a good token");
     bencher.bench(|| {
-        let known = tokens.recall(black_box(TokenRef::from(&token)));
+        let known = tokens.recall(black_box(TokenRef::from(&token)), clock.moment());
         known.expect("it is remembered").map(|subject| subject.user).expect("and good")
     });
 }

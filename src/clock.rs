@@ -54,6 +54,15 @@ fn signed_millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// A moment by both clocks, read once for all that happens at it.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// By the wall clock.
+    pub wall: Timestamp,
+    /// By the monotonic clock.
+    pub monotonic: Duration,
+}
+
 /// Whole milliseconds, or as many as there can be.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -88,6 +97,11 @@ impl Clock {
         let hands = Hands { wall: AtomicI64::new(start.0), monotonic: AtomicI64::new(0) };
         let hands = Arc::new(hands);
         (Self(Source::Manual(Arc::clone(&hands))), ManualClock(hands))
+    }
+
+    /// Both times.
+    pub fn moment(&self) -> Moment {
+        Moment { wall: self.now(), monotonic: self.monotonic() }
     }
 
     /// Wall-clock time: what token lifetimes are compared with.

@@ -203,13 +203,26 @@ impl Hasher for ByDigest {
 /// a collision would take one user, or one entry, for another. 128 bits: to meet a given one takes 2^128 attempts, and
 /// nobody profits from two of one's own that meet.
 pub fn digest_of_parts(parts: &[&[u8]]) -> [u8; 16] {
-    let mut bytes = Vec::with_capacity(512);
+    let length = |part: &[u8]| (part.len() as u64).to_be_bytes();
+    let all: usize = parts.iter().map(|part| 8 + part.len()).sum();
+    // In one piece, and as a rule without asking for memory.
+    let (mut short, mut long) = ([0; 512], Vec::new());
+    let bytes = if all <= short.len() {
+        &mut short[..all]
+    } else {
+        long.resize(all, 0);
+        &mut long[..]
+    };
+    let mut rest = &mut *bytes;
     for part in parts {
-        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        bytes.extend_from_slice(part);
+        for piece in [&length(part)[..], part] {
+            let (here, left) = rest.split_at_mut(piece.len());
+            here.copy_from_slice(piece);
+            rest = left;
+        }
     }
     let mut output = [0; 16];
-    output.copy_from_slice(&sha256(&bytes)[..16]);
+    output.copy_from_slice(&sha256(bytes)[..16]);
     output
 }
 

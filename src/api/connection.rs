@@ -4,67 +4,74 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use actix_web::HttpRequest;
 
-use crate::clock::{Clock, millis};
+/// The time of connections, in ticks of whoever watches them: a clock would be read for each request.
+#[derive(Debug, Default)]
+pub struct Ticks(AtomicU64);
+
+impl Ticks {
+    /// One more has passed.
+    pub fn tick(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// Since when a connection has had no request.
 #[derive(Debug)]
 pub struct Connection {
     /// Requests that are being answered: with HTTP/2 there can be several.
     requests: AtomicUsize,
-    /// When the last one ended, by the clock's monotonic time, in milliseconds.
+    /// The tick in which the last one ended.
     idle_since: AtomicU64,
-    clock: Clock,
+    ticks: Arc<Ticks>,
 }
 
 /// A request whose head is there, until it is dropped: its answer may take as long as it has to.
 #[must_use]
-pub(super) struct Busy(Option<Arc<Connection>>);
+pub(super) struct Busy<'c>(Option<&'c Connection>);
 
 impl Connection {
     /// One that has just been accepted.
-    pub fn accepted(clock: Clock) -> Arc<Self> {
-        let idle_since = AtomicU64::new(millis(clock.monotonic()));
-        Arc::new(Self { requests: AtomicUsize::new(0), idle_since, clock })
+    pub fn accepted(ticks: &Arc<Ticks>) -> Arc<Self> {
+        let idle_since = AtomicU64::new(ticks.now());
+        Arc::new(Self { requests: AtomicUsize::new(0), idle_since, ticks: Arc::clone(ticks) })
     }
 
-    /// For how long it has had no request.
-    pub fn idle_for(&self) -> Duration {
+    /// Ticks that it has had no request.
+    pub fn idle_for(&self) -> u64 {
         if self.requests.load(Ordering::Acquire) > 0 {
-            return Duration::ZERO;
+            return 0;
         }
-        let since = Duration::from_millis(self.idle_since.load(Ordering::Acquire));
-        self.clock.monotonic().saturating_sub(since)
-    }
-
-    fn begin(&self) {
-        self.requests.fetch_add(1, Ordering::AcqRel);
-    }
-
-    fn end(&self) {
-        self.idle_since.store(millis(self.clock.monotonic()), Ordering::Release);
-        self.requests.fetch_sub(1, Ordering::AcqRel);
+        self.ticks.now().saturating_sub(self.idle_since.load(Ordering::Acquire))
     }
 }
 
-impl Busy {
+impl<'c> Busy<'c> {
     /// The connection that `request` came on is busy with it.
-    pub(super) fn with(request: &HttpRequest) -> Self {
-        let connection = request.conn_data::<Arc<Connection>>().cloned();
-        if let Some(connection) = &connection {
-            connection.begin();
+    pub(super) fn with(request: &'c HttpRequest) -> Self {
+        Self::on(request.conn_data::<Arc<Connection>>().map(AsRef::as_ref))
+    }
+
+    /// The same; `None`: nobody watches it.
+    pub(super) fn on(connection: Option<&'c Connection>) -> Self {
+        if let Some(connection) = connection {
+            connection.requests.fetch_add(1, Ordering::AcqRel);
         }
         Self(connection)
     }
 }
 
-impl Drop for Busy {
+impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        if let Some(connection) = &self.0 {
-            connection.end();
+        if let Some(connection) = self.0 {
+            connection.idle_since.store(connection.ticks.now(), Ordering::Release);
+            connection.requests.fetch_sub(1, Ordering::AcqRel);
         }
     }
 }
@@ -74,25 +81,23 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
-    use crate::clock::Timestamp;
 
     #[test]
     fn it_is_idle_before_and_after_its_requests_and_not_within_any() {
-        let (clock, hand) = Clock::manual(Timestamp::from_unix_seconds(0));
-        let pass = |seconds| hand.advance(Duration::from_secs(seconds));
-        let connection = Connection::accepted(clock);
+        let ticks = Arc::new(Ticks::default());
+        let pass = |count| (0..count).for_each(|_| ticks.tick());
+        let connection = Connection::accepted(&ticks);
         pass(3);
-        assert_eq!(connection.idle_for(), Duration::from_secs(3));
-        connection.begin();
-        connection.begin();
+        assert_eq!(connection.idle_for(), 3);
+        let (first, second) = (Busy::on(Some(&connection)), Busy::on(Some(&connection)));
         pass(60);
-        assert_eq!(connection.idle_for(), Duration::ZERO);
-        connection.end();
+        assert_eq!(connection.idle_for(), 0);
+        drop(first);
         pass(60);
-        assert_eq!(connection.idle_for(), Duration::ZERO, "one of two streams goes on");
-        connection.end();
+        assert_eq!(connection.idle_for(), 0, "one of two streams goes on");
+        drop(second);
         pass(2);
-        assert_eq!(connection.idle_for(), Duration::from_secs(2));
+        assert_eq!(connection.idle_for(), 2);
         // A request that came on none that is watched is served all the same.
         drop(Busy::with(&TestRequest::default().to_http_request()));
     }

@@ -27,7 +27,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
 use connection::Busy;
-pub use connection::Connection;
+pub use connection::{Connection, Ticks};
 
 use crate::clock::Clock;
 use crate::exchange::{Attempt, Exchange};
@@ -165,7 +165,8 @@ pub async fn busy(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let _busy = Busy::with(request.request());
+    let connection = request.conn_data::<Arc<Connection>>().cloned();
+    let _busy = Busy::on(connection.as_deref());
     next.call(request).await
 }
 

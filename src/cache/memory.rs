@@ -12,7 +12,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use super::entry::Lifetimes;
 use super::{CacheKey, CachedToken, MAX_ENTRIES_OF_A_USER};
-use crate::clock::{Clock, Timestamp, millis};
+use crate::clock::{Clock, Moment, Timestamp, millis};
 use crate::secret::ByDigest;
 
 /// What an entry takes beside its texts, measured with a million of them: tables, allocations, and this module's types.
@@ -48,15 +48,15 @@ pub struct Kept {
 impl Kept {
     /// What is left of the token's life: by the wall clock, and by the monotonic one if it is kept here, so that a wall clock
     /// that is set back does not make it longer.
-    pub(super) fn left(&self, lifetimes: &Lifetimes, now: Timestamp, monotonic: u64) -> Duration {
+    pub(super) fn left(&self, lifetimes: &Lifetimes, now: Moment) -> Duration {
         let Slot { until, token, .. } = &self.slots[self.place];
-        let left = now.until(token.expires_at);
+        let left = now.wall.until(token.expires_at);
         if *until == 0 {
             return left;
         }
         // What comes after the time in which it is served.
         let rest = lifetimes.end(token).until(token.expires_at);
-        left.min(Duration::from_millis(until.saturating_sub(monotonic)) + rest)
+        left.min(Duration::from_millis(until.saturating_sub(millis(now.monotonic))) + rest)
     }
 
     /// A token that is kept nowhere.
@@ -127,15 +127,15 @@ impl MemoryTier {
     }
 
     /// The token, if it can be served.
-    pub(super) fn get(&self, key: &CacheKey, now: Timestamp) -> Option<Kept> {
+    pub(super) fn get(&self, key: &CacheKey, now: Moment) -> Option<Kept> {
         if self.is_off() {
             return None;
         }
         let kept = self.last(key)?;
         let slot = &kept.slots[kept.place];
-        let monotonic = self.monotonic();
+        let monotonic = millis(now.monotonic);
         let young = self.max_age.is_none_or(|max_age| monotonic < slot.since.saturating_add(max_age));
-        let good = young && monotonic < slot.until && !self.lifetimes.served(&slot.token, now).is_zero();
+        let good = young && monotonic < slot.until && !self.lifetimes.served(&slot.token, now.wall).is_zero();
         good.then_some(kept)
     }
 
@@ -210,7 +210,7 @@ impl MemoryTier {
         self.max_age == Some(0)
     }
 
-    pub(super) fn monotonic(&self) -> u64 {
+    fn monotonic(&self) -> u64 {
         millis(self.clock.monotonic())
     }
 
@@ -250,6 +250,10 @@ mod tests {
         CacheKey { user: digest, entry: [entry; 16] }
     }
 
+    fn moment(tier: &MemoryTier) -> Moment {
+        tier.clock.moment()
+    }
+
     fn tier(bytes: u64) -> (MemoryTier, Timestamp) {
         let now = Timestamp::from_unix_seconds(1000);
         let lifetimes = Lifetimes { margin: Duration::ZERO, max_lifetime: Duration::from_secs(9000) };
@@ -275,16 +279,16 @@ mod tests {
         for entry in 0..100 {
             assert!(tier.put(&key(1, entry), token(10), now, || true).is_some());
         }
-        let there = (0..100).filter(|entry| tier.get(&key(1, *entry), now).is_some()).count();
+        let there = (0..100).filter(|entry| tier.get(&key(1, *entry), moment(&tier)).is_some()).count();
         assert!((1..=MAX_ENTRIES_OF_A_USER).contains(&there), "{there}");
         tier.purge(&key(1, 0).user);
-        assert_eq!((0..100).filter(|entry| tier.get(&key(1, *entry), now).is_some()).count(), 0);
+        assert_eq!((0..100).filter(|entry| tier.get(&key(1, *entry), moment(&tier)).is_some()).count(), 0);
     }
 
     #[test]
     fn what_may_not_be_kept_is_not_there() {
         let (tier, now) = tier(10_000);
         assert!(tier.put(&key(1, 1), token(10), now, || false).is_none());
-        assert!(tier.get(&key(1, 1), now).is_none());
+        assert!(tier.get(&key(1, 1), moment(&tier)).is_none());
     }
 }

@@ -28,7 +28,7 @@ pub use revocations::{Presented, Revocation, Revocations, Revoked};
 pub use sealing::{SealingError, SealingKeys};
 use signals::Signals;
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Moment};
 
 /// More entries of one user than partners, clients and sets of scopes make: then it begins anew, so that a client that
 /// asks for every combination of scopes fills nothing.
@@ -148,8 +148,8 @@ impl TokenCache {
     }
 
     /// The token in memory, if it can be served.
-    pub fn recall(&self, key: &CacheKey) -> Option<Kept> {
-        self.memory.get(key, self.clock.now())
+    pub fn recall(&self, key: &CacheKey, now: Moment) -> Option<Kept> {
+        self.memory.get(key, now)
     }
 
     /// The token in Redis, if it can be served.
@@ -175,7 +175,7 @@ impl TokenCache {
         let newer = |token: &CachedToken| than.is_none_or(|old| token.obtained_at > old.obtained_at);
         let Some(redis) = &self.redis else {
             // Who had the turn before may have brought it.
-            return match self.recall(key).filter(|token| newer(token)) {
+            return match self.recall(key, self.clock.moment()).filter(|token| newer(token)) {
                 Some(token) => Claim::Filled(token),
                 None => Claim::Ours(None, self.memory.last(key)),
             };
@@ -318,8 +318,8 @@ impl TokenCache {
     }
 
     /// What is left of a token's life at `now`.
-    pub fn left(&self, token: &Kept, now: Timestamp) -> Duration {
-        token.left(&self.lifetimes, now, self.memory.monotonic())
+    pub fn left(&self, token: &Kept, now: Moment) -> Duration {
+        token.left(&self.lifetimes, now)
     }
 
     /// How long tokens are served and kept.

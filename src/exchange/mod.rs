@@ -24,7 +24,7 @@ pub use request::{ExchangeRequest, RequestedToken};
 
 use crate::cache::{CacheKey, Kept, Presented, Tier, TokenCache};
 use crate::client::{Client, ClientRegistry, Credentials};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Moment};
 use crate::home::{SecurityTokens, Signature, Subject, SubjectTokenError, SubjectTokens};
 use crate::partner::{Partner, PartnerRegistry, ScopeMask};
 use crate::secret::Token;
@@ -192,7 +192,10 @@ impl Exchange {
         let client = self.clients.authenticate(credentials)?;
         attempt.authenticated_as(client);
         client.admit().map_err(|wait| ExchangeError::TooManyRequests { wait })?;
-        let subject = self.subject(request, &deadline, attempt).await?;
+        if !self.cache.is_settled() {
+            Box::pin(self.cache.settle()).await;
+        }
+        let (subject, now) = self.subject(request, &deadline, attempt).await?;
         policy::may_present(client, &subject)?;
         self.check_not_revoked(&presented(&subject))?;
         let partner = self.partners.resolve(request.resource, request.audience)?;
@@ -206,12 +209,15 @@ impl Exchange {
             let (token, expires_in) = security_token.await?;
             return Ok(Granted { partner, token: GrantedToken::Security(token), expires_in, tier: None });
         }
-        let key = self.key(&allowed, request.requested).await?;
-        let (token, tier) = match self.kept(&key).await {
-            Some((token, tier)) => (token, Some(tier)),
-            None => (Box::pin(self.obtain(&allowed, key)).instrument(attempt.span()).await?, None),
+        let key = self.key(&allowed, request.requested)?;
+        let (token, tier, now) = if let Some(token) = self.cache.recall(&key, now) {
+            (token, Some(Tier::Memory), now)
+        } else if let Some(token) = self.cache.fetch(&key).await {
+            (token, Some(Tier::Redis), self.clock.moment())
+        } else {
+            let token = Box::pin(self.obtain(&allowed, key)).instrument(attempt.span()).await?;
+            (token, None, self.clock.moment())
         };
-        let now = self.clock.now();
         if tier.is_none() {
             self.check_not_revoked(&presented(subject))?;
         } else {
@@ -242,19 +248,20 @@ impl Exchange {
         self.check_not_revoked(&presented(allowed.subject)).map(|()| granted)
     }
 
-    /// Whose home token it is. One that was verified before costs no I/O.
+    /// Whose home token it is, and when that was found out. One that was verified before costs no I/O.
     async fn subject<'r>(
         &self,
         request: &ExchangeRequest<'r>,
         deadline: &Deadline,
         attempt: &mut Attempt,
-    ) -> Result<Subject<'r>, ExchangeError> {
-        let known = self.subject_tokens.recall(request.subject_token);
-        let subject = match known {
-            Some(known) => known?,
+    ) -> Result<(Subject<'r>, Moment), ExchangeError> {
+        let now = self.clock.moment();
+        let (subject, now) = match self.subject_tokens.recall(request.subject_token, now) {
+            Some(known) => (known?, now),
             None => {
                 let validation = Box::pin(self.subject_tokens.validate(request.subject_token));
-                deadline.wait(Leg::Home, validation).instrument(attempt.span()).await?
+                let subject = deadline.wait(Leg::Home, validation).instrument(attempt.span()).await?;
+                (subject, self.clock.moment())
             }
         };
         match subject.signature {
@@ -264,14 +271,11 @@ impl Exchange {
         }
         attempt.user = Some(subject.user);
         attempt.subject_token = Some(subject.digest);
-        Ok(subject)
+        Ok((subject, now))
     }
 
-    async fn key(&self, allowed: &Allowed<'_>, requested: RequestedToken) -> Result<CacheKey, ExchangeError> {
+    fn key(&self, allowed: &Allowed<'_>, requested: RequestedToken) -> Result<CacheKey, ExchangeError> {
         let Allowed { client, subject, partner, scope, .. } = *allowed;
-        if !self.cache.is_settled() {
-            Box::pin(self.cache.settle()).await;
-        }
         let wanted = Wanted {
             client_id: &client.id,
             partner,
@@ -283,13 +287,6 @@ impl Exchange {
         let minted_from =
             if partner.minted_from.is_empty() { None } else { Some(self.subject_tokens.claims(subject)?) };
         Ok(cache_key::of(subject, wanted, minted_from.as_deref()))
-    }
-
-    async fn kept(&self, key: &CacheKey) -> Option<(Kept, Tier)> {
-        if let Some(token) = self.cache.recall(key) {
-            return Some((token, Tier::Memory));
-        }
-        self.cache.fetch(key).await.map(|token| (token, Tier::Redis))
     }
 
     /// A token that nobody has. Whoever asks for it meanwhile gets what the one flight comes to, unless that failed for
@@ -324,15 +321,14 @@ impl Exchange {
     }
 
     /// Renews a token in its last fifth in the background. Nobody waits for that, and if it fails the token goes on.
-    fn renew_ahead(self: &Arc<Self>, allowed: &Allowed<'_>, key: CacheKey, token: &Kept, now: Timestamp) {
+    fn renew_ahead(self: &Arc<Self>, allowed: &Allowed<'_>, key: CacheKey, token: &Kept, now: Moment) {
         let part = LastPart::of(token, self.cache.lifetimes());
-        if now < part.due_at(&key) {
+        if now.wall < part.due_at(&key) {
             return;
         }
-        let now = (now, self.clock.monotonic());
         let Some(permit) = self.renewals.admit(&key, &allowed.partner.id, &part, now) else { return };
         let timeout = self.timeout.min(allowed.partner.timeout);
-        let deadline = Deadline::after(self.clock.monotonic(), timeout, &self.clock);
+        let deadline = Deadline::after(now.monotonic, timeout, &self.clock);
         let ahead = Allowed { deadline: &deadline, ahead: true, ..*allowed };
         let Ok(chain) = self.chain(&ahead) else { return };
         let ahead_of = Some(token.clone());

@@ -10,7 +10,7 @@ use quick_cache::sync::Cache;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::cache::{CacheKey, CachedToken, Lifetimes};
-use crate::clock::Timestamp;
+use crate::clock::{Moment, Timestamp};
 
 /// The part of a token's life, at its end, in which it is renewed.
 const LAST_PART: u32 = 5;
@@ -63,16 +63,16 @@ impl Renewals {
         Self { most, running: Mutex::default(), next: Cache::new(REMEMBERED) }
     }
 
-    /// Leave to renew a token of `partner`. `now`: by the wall clock, and by the monotonic one. `None`: not now. The
+    /// Leave to renew a token of `partner`. `None`: not now. The
     /// renewal runs for as long as the permit is held.
     pub fn admit(
         &self,
         key: &CacheKey,
         partner: &str,
         part: &LastPart,
-        now: (Timestamp, Duration),
+        now: Moment,
     ) -> Option<OwnedSemaphorePermit> {
-        let (now, monotonic) = now;
+        let Moment { wall: now, monotonic } = now;
         if self.most == 0 || self.next.get(key).is_some_and(|next| monotonic < next) {
             return None;
         }
@@ -137,8 +137,8 @@ mod tests {
         CacheKey { user: [0; 16], entry: [share; 16] }
     }
 
-    fn at(second: u32) -> (Timestamp, Duration) {
-        (Timestamp::from_unix_seconds(second.into()), SECOND * second)
+    fn at(second: u32) -> Moment {
+        Moment { wall: Timestamp::from_unix_seconds(second.into()), monotonic: SECOND * second }
     }
 
     #[test]

@@ -45,14 +45,15 @@ impl HomeKeys {
     }
 
     /// Which key set is in force: another number after each change of its content, `None` while there is none. To be
-    /// asked on every request: it is also what keeps an old set from being used for ever when no signature is verified.
-    pub fn version(&self) -> Option<u32> {
+    /// asked on every request, with the monotonic time: it is also what keeps an old set from being used for ever when no
+    /// signature is verified.
+    pub fn version(&self, now: Duration) -> Option<u32> {
         match self {
             Self::Fixed(_) => Some(0),
             Self::Remote(keys) => {
                 let known = keys.current.load();
                 let known = known.as_ref()?;
-                keys.refresh_when_old(known);
+                keys.refresh_when_old(known, now);
                 Some(known.version)
             }
         }
@@ -107,7 +108,7 @@ impl RemoteKeys {
             match known.set.verify(token, algorithms).map(|_| known.version) {
                 Err(error) if may_be_rotation(error, token) => {}
                 outcome => {
-                    self.refresh_when_old(known);
+                    self.refresh_when_old(known, self.clock.monotonic());
                     return outcome.map_err(KeyError::Token);
                 }
             }
@@ -174,8 +175,8 @@ impl RemoteKeys {
         Ok(())
     }
 
-    fn refresh_when_old(self: &Arc<Self>, known: &Fetched) {
-        let old = self.clock.monotonic() >= known.at + self.interval;
+    fn refresh_when_old(self: &Arc<Self>, known: &Fetched, now: Duration) {
+        let old = now >= known.at + self.interval;
         // Somebody holds the lock: a refresh is under way.
         if old && self.last_attempt.try_lock().is_ok() {
             let (keys, seen) = (Arc::clone(self), known.at);

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::introspection::{self, IntrospectionMode, Introspector};
 use super::keys::{HomeKeys, KeyError};
 use super::remembered::{RememberedTokens, Times, Verified};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Moment, Timestamp};
 use crate::idm::IdmError;
 use crate::jose::{Algorithm, ClaimError, Claims, JoseError, UnverifiedToken};
 use crate::secret::{TokenDigest, TokenRef, digest_of_name, digest_of_parts};
@@ -195,13 +195,17 @@ impl SubjectTokens {
     }
 
     /// Validates a token that was seen before, without any I/O; `None`: it has to be [validated](Self::validate) in full.
-    pub fn recall<'t>(&self, token: TokenRef<'t>) -> Option<Result<Subject<'t>, SubjectTokenError>> {
+    pub fn recall<'t>(
+        &self,
+        token: TokenRef<'t>,
+        now: Moment,
+    ) -> Option<Result<Subject<'t>, SubjectTokenError>> {
         if self.mode() == Some(IntrospectionMode::Always) {
             return None;
         }
         let digest = token.digest();
-        let verified = self.remembered.recall(&digest, self.keys.version()?)?;
-        let outcome = verified.times.check(self.clock.now(), self.settings.longest());
+        let verified = self.remembered.recall(&digest, self.keys.version(now.monotonic)?)?;
+        let outcome = verified.times.check(now.wall, self.settings.longest());
         if outcome == Err(SubjectTokenError::Expired) {
             self.remembered.forget(&digest);
         }
@@ -221,8 +225,8 @@ impl SubjectTokens {
             }
             (Err(error), _) => return Err(SubjectTokenError::Token(error)),
         };
-        let known = self.keys.version().and_then(|keys| self.remembered.recall(&digest, keys));
-        let now = self.clock.now();
+        let Moment { wall: now, monotonic } = self.clock.moment();
+        let known = self.keys.version(monotonic).and_then(|keys| self.remembered.recall(&digest, keys));
         let signature = if known.is_some() { Signature::Remembered } else { Signature::Verified };
         let verified = match known {
             Some(verified) => {

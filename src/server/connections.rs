@@ -12,12 +12,11 @@ use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream as ActixStream;
 
-use crate::api::Connection;
-use crate::clock::Clock;
+use crate::api::{Connection, Ticks};
 
 /// Open files that one connection takes: its socket, and the handle to cut it.
 pub(super) const FILES: usize = 2;
-/// Between two looks.
+/// Between two looks: a tick.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// All that are open.
@@ -25,9 +24,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Connections {
     open: Mutex<HashMap<u64, Open>>,
     next: AtomicU64,
-    longest_idle: Duration,
-    /// The system's, whatever the broker's: sockets know no other.
-    clock: Clock,
+    /// In ticks.
+    longest_idle: u64,
+    ticks: Arc<Ticks>,
 }
 
 #[derive(Debug)]
@@ -52,8 +51,14 @@ impl Drop for Listed {
 impl Connections {
     /// `longest_idle`: without a whole request head, since the last answer.
     pub(super) fn new(longest_idle: Duration) -> Arc<Self> {
-        let (open, next, clock) = (Mutex::default(), AtomicU64::new(0), Clock::system());
-        Arc::new(Self { open, next, longest_idle, clock })
+        // The one that is under way when a connection falls idle is not whole.
+        let longest_idle = longest_idle.as_secs() / INTERVAL.as_secs() + 1;
+        Arc::new(Self {
+            open: Mutex::default(),
+            next: AtomicU64::new(0),
+            longest_idle,
+            ticks: Arc::default(),
+        })
     }
 
     /// Takes note of one that was accepted, for actix-web's `on_connect`.
@@ -63,7 +68,7 @@ impl Connections {
         let Some(stream) = tcp.or_else(tls) else { return };
         // Without a second handle (no open files are left) it is served all the same, and not watched.
         let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return };
-        let connection = Connection::accepted(self.clock.clone());
+        let connection = Connection::accepted(&self.ticks);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let open = Open { connection: Arc::downgrade(&connection), socket: TcpStream::from(socket) };
         self.open().insert(number, open);
@@ -76,6 +81,7 @@ impl Connections {
         loop {
             tokio::time::sleep(INTERVAL).await;
             let Some(connections) = connections.upgrade() else { return };
+            connections.ticks.tick();
             let cut = connections.cut();
             if cut > 0 {
                 tracing::info!(connections = cut, "cut: no whole request came in time");

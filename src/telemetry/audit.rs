@@ -188,16 +188,25 @@ impl Buffer {
         let digit = |unit: i64| b'0' + u8::try_from(millis / unit % 10).unwrap_or(0);
         text.extend_from_slice(&[b'.', digit(100), digit(10), digit(1), b'Z', b'"']);
         for (member, value) in [
-            (",\"request_id\":", record.request_id),
             (",\"client\":", record.client),
             (",\"partner\":", record.partner),
-            (",\"outcome\":", record.outcome),
-            (",\"source\":", record.source),
             (",\"scope\":", record.scope),
         ] {
             if !value.is_empty() {
                 text.extend_from_slice(member.as_bytes());
                 push_text(text, value);
+            }
+        }
+        // Words and numbers of our own have nothing to escape.
+        for (member, value) in [
+            (",\"request_id\":\"", record.request_id),
+            (",\"outcome\":\"", record.outcome),
+            (",\"source\":\"", record.source),
+        ] {
+            if !value.is_empty() {
+                text.extend_from_slice(member.as_bytes());
+                text.extend_from_slice(value.as_bytes());
+                text.push(b'"');
             }
         }
         for (member, digest) in [

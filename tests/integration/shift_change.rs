@@ -217,7 +217,7 @@ impl Shift {
     /// One request, as `Exchange::serve` goes about it once it knows the key.
     fn ask(&mut self, user: usize) {
         let key = self.users[user].key;
-        match self.cache.recall(&key) {
+        match self.cache.recall(&key, self.clock.moment()) {
             Some(token) => self.renew_ahead(user, &token),
             None => {
                 self.seen.waited += 1;
@@ -238,7 +238,7 @@ impl Shift {
         if now < due {
             return;
         }
-        let permit = self.renewals.admit(&key, PARTNERS[partner], &part, (now, self.clock.monotonic()));
+        let permit = self.renewals.admit(&key, PARTNERS[partner], &part, self.clock.moment());
         if permit.is_some() {
             self.call(user, permit);
         }
