@@ -3,10 +3,8 @@
 /// Appends a JSON string (RFC 8259 §7). Nearly all texts need no escape; what does is left to serde.
 pub fn push_text(json: &mut Vec<u8>, text: &str) {
     // No early end, so that the compiler looks at many bytes at a time.
-    let escaped = text
-        .bytes()
-        .fold(0, |any, byte| any | u8::from(byte < b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\'));
-    if escaped == 0 {
+    let control = text.bytes().fold(0, |any, byte| any | u8::from(byte < b' '));
+    if control == 0 && memchr::memchr2(b'"', b'\\', text.as_bytes()).is_none() {
         json.push(b'"');
         json.extend_from_slice(text.as_bytes());
         json.push(b'"');

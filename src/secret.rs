@@ -206,7 +206,7 @@ pub fn digest_of_parts(parts: &[&[u8]]) -> [u8; 16] {
     let length = |part: &[u8]| (part.len() as u64).to_be_bytes();
     let all: usize = parts.iter().map(|part| 8 + part.len()).sum();
     // In one piece, and as a rule without asking for memory.
-    let (mut short, mut long) = ([0; 512], Vec::new());
+    let (mut short, mut long) = ([0; 320], Vec::new());
     let bytes = if all <= short.len() {
         &mut short[..all]
     } else {

@@ -25,7 +25,7 @@ pub struct Wanted<'a> {
 
 /// The key of what is wanted for `subject`. `minted_from`: its claims, if the partner is told some of them by the broker.
 pub fn of(subject: &Subject<'_>, wanted: Wanted<'_>, minted_from: Option<&Claims>) -> CacheKey {
-    let minted_from = minted_from.map(|claims| known_as(claims, wanted.partner)).unwrap_or_default();
+    let minted_from = minted_from.map(|claims| known_as(claims, wanted.partner));
     let Wanted { client_id, partner, scope, requested, generations } = wanted;
     let parts = Parts {
         identity: &subject.identity,
@@ -33,9 +33,9 @@ pub fn of(subject: &Subject<'_>, wanted: Wanted<'_>, minted_from: Option<&Claims
         partner: partner.id.as_bytes(),
         epoch: &partner.epoch,
         scope: &scope.to_bytes(),
-        kind: requested.as_str().as_bytes(),
+        kind: &[requested as u8],
         generations: generations.as_flattened(),
-        minted_from: &minted_from,
+        minted_from: minted_from.as_ref().map_or(&[], <[u8; 16]>::as_slice),
     };
     parts.key(subject.user)
 }

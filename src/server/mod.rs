@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
+use actix_web::http::KeepAlive;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
@@ -114,7 +115,7 @@ fn listen_public(
     let connections = watched_connections(settings);
     let mut server = HttpServer::new(move || App::new().configure(|config| api::public(&api, config)))
         .on_connect(move |stream, data| connections.accepted(stream, data))
-        .keep_alive(settings.keep_alive)
+        .keep_alive(KeepAlive::Os)
         .shutdown_timeout(whole_seconds(settings.shutdown_grace))
         .client_request_timeout(settings.head_timeout)
         // Else, what a client still sends after its answer is read without end, and without looking at the time.
@@ -142,7 +143,7 @@ fn listen_admin(settings: &ServerSettings, api: Data<AdminApi>) -> Result<(Socke
     let app = move || App::new().wrap(from_fn(api::busy)).configure(|config| api::admin(&api, config));
     let bound = HttpServer::new(app)
         .on_connect(move |stream, data| connections.accepted(stream, data))
-        .keep_alive(settings.keep_alive)
+        .keep_alive(KeepAlive::Os)
         .max_connections(ADMIN_CONNECTIONS)
         .workers(1)
         .shutdown_timeout(whole_seconds(settings.shutdown_grace))
@@ -156,9 +157,10 @@ fn listen_admin(settings: &ServerSettings, api: Data<AdminApi>) -> Result<(Socke
     Ok((address, bound.run()))
 }
 
-/// actix-web ends those that stay silent, and times the first head; the rest is up to us.
+/// actix-web times the first head of a connection. Those that fall silent, or begin another head and do not end it, are ended
+/// here, so it is told not to: its timer is set anew by each request, and costs more than finding a token.
 fn watched_connections(settings: &ServerSettings) -> Arc<Connections> {
-    let connections = Connections::new(settings.keep_alive + settings.head_timeout);
+    let connections = Connections::new(settings.keep_alive.max(settings.head_timeout));
     tokio::spawn(Connections::watch(Arc::downgrade(&connections)));
     connections
 }

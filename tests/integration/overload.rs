@@ -80,6 +80,14 @@ async fn a_head_that_never_ends_is_cut_on_a_connection_that_was_served_before() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_falls_silent_is_ended() {
+    let federation = Setup::new().broker(IMPATIENT).start().await;
+    let mut stream = connect(&federation.broker).await;
+    ask(&mut stream, "GET /jwks HTTP/1.1\r\nHost: broker\r\n\r\n").await;
+    assert!(is_cut(stream).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_whose_request_takes_long_is_not_cut() {
     let federation =
         Setup::new().broker("[server]\nrequest_timeout = \"20s\"\nkeep_alive = \"1s\"").start().await;
