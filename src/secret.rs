@@ -129,6 +129,13 @@ impl TokenDigest {
         &self.0
     }
 
+    /// The first half: as hard to meet by chance, and smaller.
+    pub fn half(&self) -> [u8; 16] {
+        let mut half = [0; 16];
+        half.copy_from_slice(&self.0[..16]);
+        half
+    }
+
     /// The first eight bytes: enough to follow a token through an audit log, too few to test guesses against.
     pub fn prefix(&self) -> [u8; 8] {
         let mut prefix = [0; 8];

@@ -186,6 +186,7 @@ fn caller_error(error: &ExchangeError) -> (StatusCode, OAuthErrorCode) {
         | ExchangeError::ShortLived
         | ExchangeError::Purged
         | ExchangeError::ReplicasNotTold
+        | ExchangeError::StoreIsAway
         | ExchangeError::Interrupted => OAuthErrorCode::ServerError,
     };
     (StatusCode::BAD_REQUEST, code)

@@ -15,7 +15,8 @@ pub async fn get(request: HttpRequest, api: Data<AdminApi>) -> HttpResponse {
     let (users, bytes) = api.exchange.cache.memory_size();
     api.metrics.memory(users, bytes);
     let exchange = &api.exchange;
-    let guards = exchange.partners.iter().map(|partner| partner.idm.guard());
+    api.metrics.revocations_pending(exchange.revocations_pending());
+    let guards = exchange.partners.iter().flat_map(|partner| [partner.idm.guard(), &partner.revocation]);
     let home = exchange.subject_tokens.introspector().map(Introspector::guard);
     guards.chain([exchange.security_tokens.guard()]).chain(home).for_each(Guard::report_load);
     HttpResponse::Ok()

@@ -83,7 +83,7 @@ fn record(api: &PublicApi, attempt: &Attempt, outcome: &Result<Granted, TokenErr
             record.source = granted.tier.map_or("partner", Tier::as_str);
             match &granted.token {
                 GrantedToken::Access(token) => {
-                    record.scope = &token.scope;
+                    record.scope = &token.issue.scope;
                     record.issued_token = Some(&token.digest);
                 }
                 GrantedToken::Security(token) => {
@@ -108,7 +108,7 @@ fn render(granted: &Granted) -> HttpResponse {
                 issued_token_type: RequestedToken::AccessToken.as_str(),
                 token_type: "Bearer",
                 expires_in,
-                scope: Some(&*token.scope).filter(|scope| !scope.is_empty()),
+                scope: Some(token.issue.scope.as_str()).filter(|scope| !scope.is_empty()),
                 refresh_token: further.and_then(|tokens| tokens.refresh_token.as_ref()).map(Token::expose),
                 id_token: further.and_then(|tokens| tokens.id_token.as_ref()).map(Token::expose),
             }

@@ -26,6 +26,7 @@ impl Wiring<'_> {
             token_endpoint: home.token_endpoint.clone(),
             jwks_uri: home.jwks_uri.clone(),
             introspection_endpoint: home.introspection_endpoint.clone(),
+            revocation_endpoint: None,
             mutual_tls: uses_mutual_tls(home.client.as_ref()),
         };
         let endpoints = Endpoints::new(endpoints, self.clock.clone());

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use crate::api::{AdminApi, PublicApi, Readiness};
 use crate::cache::{self, TokenCache};
 use crate::clock::Clock;
-use crate::config::{Configuration, KeyFile, PartnerFile, Problem};
-use crate::exchange::{Exchange, ExchangeSettings, Parts};
+use crate::config::{self, Configuration, KeyFile, PartnerFile, Problem};
+use crate::exchange::{Exchange, ExchangeSettings, Parts, RevokedTokenTakes};
 use crate::home::{HomeKeys, RemoteKeys, SecurityTokens};
 use crate::jose::{Algorithm, SigningKey, publish};
 use crate::oauth::security_token::SecurityTokenSource;
@@ -132,6 +132,10 @@ impl Wiring<'_> {
             timeout: self.configuration.server.request_timeout,
             remember_refusals: cache.remember_refusals,
             renewals: cache.renewals_per_partner,
+            revoked_token_takes: match self.configuration.home.revoked_token_takes {
+                config::RevokedTokenTakes::User => RevokedTokenTakes::User,
+                config::RevokedTokenTakes::Client => RevokedTokenTakes::Client,
+            },
         }
     }
 

@@ -19,6 +19,7 @@ impl Wiring<'_> {
             issuer: file.idm.issuer.clone(),
             discovery: file.idm.discovery,
             token_endpoint: file.idm.token_endpoint.clone(),
+            revocation_endpoint: file.idm.revocation_endpoint.clone(),
             mutual_tls: uses_mutual_tls(Some(&file.client)),
             ..EndpointSettings::default()
         };
@@ -37,6 +38,7 @@ impl Wiring<'_> {
                 self.guard(&file.id, &file.connection, false),
                 self.clock.clone(),
             ),
+            revocation: self.guard(&format!("{}:revocation", file.id), &file.connection, false),
             timeout: file.exchange.timeout.unwrap_or(self.configuration.server.request_timeout),
             outcomes: Outcomes::default(),
             waiting: Waiting::new(file.exchange.max_waiting),

@@ -48,14 +48,27 @@ pub struct CachedToken {
     pub access_token: Token,
     /// [`crate::secret::TokenDigest::prefix`] of it, for the audit log.
     pub digest: [u8; 8],
-    /// Its granted scopes.
-    pub scope: Arc<str>,
+    /// For whom it was issued, by whom, and for what.
+    pub issue: Arc<Issue>,
     /// When it was asked for.
     pub obtained_at: Timestamp,
     /// When it ends.
     pub expires_at: Timestamp,
     /// Boxed, because few have any.
     pub further: Option<Box<FurtherTokens>>,
+}
+
+/// What many tokens have in common, so that it is kept once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Issue {
+    /// The client that it was obtained for: nobody else may revoke it (RFC 7009 §2.1).
+    pub client: String,
+    /// The partner that issued it.
+    pub partner: String,
+    /// Start of the epoch of the partner's definition then: another server of that name gets to see none of its tokens.
+    pub epoch: [u8; 8],
+    /// The granted scopes.
+    pub scope: String,
 }
 
 /// What else a partner answered.
@@ -120,30 +133,32 @@ impl CachedToken {
         self.texts().iter().map(|text| text.len()).sum()
     }
 
-    fn texts(&self) -> [&str; 5] {
+    fn texts(&self) -> [&str; 7] {
         let further = |pick: fn(&FurtherTokens) -> &Option<Token>| {
             self.further.as_ref().and_then(|further| pick(further).as_ref()).map_or("", Token::expose)
         };
+        let issue = &self.issue;
         [
             self.access_token.expose(),
-            &self.scope,
+            &issue.client,
+            &issue.partner,
+            &issue.scope,
             further(|tokens| &tokens.kept_refresh_token),
             further(|tokens| &tokens.refresh_token),
             further(|tokens| &tokens.id_token),
         ]
     }
 
-    /// The plain form that is sealed: three times in milliseconds, then the digest, then each text after its length.
+    /// The plain form that is sealed: three times in milliseconds, then digest and epoch, then each text after its length.
     pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(32 + 5 * 4 + self.text_bytes()));
+        let mut bytes = Zeroizing::new(Vec::with_capacity(40 + 7 * 4 + self.text_bytes()));
         for time in [self.chained_at(), self.obtained_at, self.expires_at] {
             bytes.extend_from_slice(&time.unix_millis().to_be_bytes());
         }
         bytes.extend_from_slice(&self.digest);
+        bytes.extend_from_slice(&self.issue.epoch);
         for text in self.texts() {
-            // Answers of identity servers are far smaller than 4 GiB.
-            bytes.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
-            bytes.extend_from_slice(text.as_bytes());
+            put_text(&mut bytes, text);
         }
         bytes
     }
@@ -152,9 +167,10 @@ impl CachedToken {
     pub(super) fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
         let rest = &mut bytes;
         let [chained_at, obtained_at, expires_at] = [time(rest)?, time(rest)?, time(rest)?];
-        let digest = *take(rest)?;
-        let [access, scope, kept, refresh, id] =
-            [text(rest)?, text(rest)?, text(rest)?, text(rest)?, text(rest)?];
+        let (digest, epoch) = (*take(rest)?, *take(rest)?);
+        let mut next = || text(rest);
+        let [access, client, partner, scope] = [next()?, next()?, next()?, next()?];
+        let [kept, refresh, id] = [next()?, next()?, next()?];
         let token = |text: &str| (!text.is_empty()).then(|| Token::from(text));
         let further = FurtherTokens {
             chained_at,
@@ -166,7 +182,12 @@ impl CachedToken {
         rest.is_empty().then(|| Self {
             access_token: Token::from(access),
             digest,
-            scope: scope.into(),
+            issue: Arc::new(Issue {
+                client: client.to_owned(),
+                partner: partner.to_owned(),
+                epoch,
+                scope: scope.to_owned(),
+            }),
             obtained_at,
             expires_at,
             further: any.then(|| Box::new(further)),
@@ -174,7 +195,14 @@ impl CachedToken {
     }
 }
 
-fn take<'b, const N: usize>(rest: &mut &'b [u8]) -> Option<&'b [u8; N]> {
+/// A text after its length.
+pub(super) fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    // Answers of identity servers are far smaller than 4 GiB.
+    bytes.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+pub(super) fn take<'b, const N: usize>(rest: &mut &'b [u8]) -> Option<&'b [u8; N]> {
     let (taken, left) = rest.split_first_chunk()?;
     *rest = left;
     Some(taken)
@@ -184,7 +212,7 @@ fn time(rest: &mut &[u8]) -> Option<Timestamp> {
     take(rest).map(|bytes| Timestamp::from_unix_millis(i64::from_be_bytes(*bytes)))
 }
 
-fn text<'b>(rest: &mut &'b [u8]) -> Option<&'b str> {
+pub(super) fn text<'b>(rest: &mut &'b [u8]) -> Option<&'b str> {
     let length = usize::try_from(u32::from_be_bytes(*take(rest)?)).ok()?;
     let (text, left) = rest.split_at_checked(length)?;
     *rest = left;
@@ -197,6 +225,11 @@ mod tests {
 
     use super::*;
 
+    fn issue(scope: &str) -> Arc<Issue> {
+        let (client, partner) = ("client".to_owned(), "partner".to_owned());
+        Arc::new(Issue { client, partner, epoch: [3; 8], scope: scope.to_owned() })
+    }
+
     fn token(access: &str, kept: Option<&str>) -> CachedToken {
         let at = Timestamp::from_unix_seconds;
         let further = FurtherTokens {
@@ -208,7 +241,7 @@ mod tests {
         CachedToken {
             access_token: Token::from(access),
             digest: [7; 8],
-            scope: "a b".into(),
+            issue: issue("a b"),
             obtained_at: at(2000),
             expires_at: at(3000),
             further: kept.map(|_| Box::new(further)),
@@ -257,7 +290,7 @@ mod tests {
             }));
             let read = CachedToken::from_bytes(&token.to_bytes()).unwrap();
             prop_assert_eq!(read.texts(), token.texts());
-            prop_assert_eq!(read.digest, token.digest);
+            prop_assert_eq!((read.digest, &read.issue), (token.digest, &token.issue));
             let any = !(id.is_empty() && refresh.is_empty());
             prop_assert_eq!(read.chained_at(), if any { token.chained_at() } else { token.obtained_at });
             prop_assert_eq!(

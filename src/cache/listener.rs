@@ -12,9 +12,9 @@ use redis::RedisResult;
 use redis::aio::ConnectionLike;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::TokenCache;
 use super::purge::{Purge, Table};
 use super::redis::{CHANNEL, Link, Message, RedisTier};
+use super::{CacheKey, TokenCache};
 
 /// Between two beats.
 const BEAT: Duration = Duration::from_secs(1);
@@ -146,6 +146,14 @@ impl TokenCache {
                 }
                 Ok(false)
             }
+            Some(Message::Entry(key)) => {
+                self.take_away(&Purge::Entry(key));
+                if let Some(redis) = self.redis.as_ref().filter(|redis| redis.has_own_names()) {
+                    let [unlink, _] = redis.purge_entry(&key);
+                    unlink.query_async::<()>(link).await?;
+                }
+                Ok(false)
+            }
             Some(Message::Released(entry)) => {
                 self.signals.wake(&entry);
                 Ok(false)
@@ -190,11 +198,16 @@ impl TokenCache {
     /// Tells Redis of a purge; what it does not take is told later.
     pub(super) async fn tell(&self, redis: &RedisTier, purge: &Purge) -> bool {
         match purge {
-            Purge::User(user) => {
+            Purge::User(user) | Purge::Entry(CacheKey { user, .. }) => {
                 let Some(number) = redis.unsent().add(*user) else {
                     return Box::pin(self.purge(&Purge::All)).await;
                 };
-                let told = redis.run_all(&redis.purge_user(user)).await;
+                let commands = match purge {
+                    Purge::Entry(key) => redis.purge_entry(key),
+                    _ => redis.purge_user(user),
+                };
+                // What is not taken now is told later, and then of the whole user.
+                let told = redis.run_all(&commands).await;
                 if told {
                     redis.unsent().told(user, number);
                 }

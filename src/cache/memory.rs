@@ -11,16 +11,16 @@ use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use super::entry::Lifetimes;
-use super::{CacheKey, CachedToken, MAX_ENTRIES_OF_A_USER};
+use super::{CacheKey, CachedToken, Issue, Issued, MAX_ENTRIES_OF_A_USER};
 use crate::clock::{Clock, Moment, Timestamp, millis};
-use crate::secret::ByDigest;
+use crate::secret::{ByDigest, TokenRef};
 
 /// What an entry takes beside its texts, measured with a million of them: tables, allocations, and this module's types.
 const ENTRY_BYTES: usize = 300;
 /// Entries that the tables are sized for.
 const TYPICAL_ENTRY_BYTES: u64 = 1024;
-/// Texts of scopes that are shared; there are as many as a partner has answers.
-const MAX_SCOPE_TEXTS: usize = 1024;
+/// Kinds of tokens that are shared; there are as many as clients, partners, and sets of scopes that those grant.
+const MAX_ISSUES: usize = 4096;
 /// Writers of different users seldom wait for each other.
 const STRIPES: usize = 64;
 
@@ -73,21 +73,21 @@ impl Deref for Kept {
     }
 }
 
-/// The scopes that tokens were granted: few, and the same for many.
+/// What tokens have in common: few, and the same for many.
 #[derive(Debug, Default)]
-struct ScopeTexts(RwLock<HashSet<Arc<str>>>);
+struct Issues(RwLock<HashSet<Arc<Issue>>>);
 
-impl ScopeTexts {
-    /// The same text, shared with others that have it.
-    fn share(&self, scope: &Arc<str>) -> Arc<str> {
-        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(scope) {
+impl Issues {
+    /// The same one, shared with other tokens.
+    fn share(&self, issue: &Arc<Issue>) -> Arc<Issue> {
+        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(issue) {
             return Arc::clone(known);
         }
-        let mut texts = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if texts.len() < MAX_SCOPE_TEXTS {
-            texts.insert(Arc::clone(scope));
+        let mut issues = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if issues.len() < MAX_ISSUES {
+            issues.insert(Arc::clone(issue));
         }
-        Arc::clone(scope)
+        Arc::clone(issue)
     }
 }
 
@@ -102,7 +102,7 @@ impl Weighter<[u8; 16], Slots> for Bytes {
 
 pub(super) struct MemoryTier {
     users: Cache<[u8; 16], Slots, Bytes, ByDigest>,
-    scopes: ScopeTexts,
+    issues: Issues,
     /// Held by whoever changes a user's entries: what a purge has taken away, a writer that read it before must not bring
     /// back. Readers take none of them.
     writing: [Mutex<()>; STRIPES],
@@ -118,7 +118,7 @@ impl MemoryTier {
         let users = Cache::with(entries, bytes, Bytes, ByDigest::default(), DefaultLifecycle::default());
         Self {
             users,
-            scopes: ScopeTexts::default(),
+            issues: Issues::default(),
             writing: std::array::from_fn(|_| Mutex::new(())),
             max_age: max_age.map(millis),
             lifetimes,
@@ -161,7 +161,7 @@ impl MemoryTier {
         if !may() {
             return None;
         }
-        token.scope = self.scopes.share(&token.scope);
+        token.issue = self.issues.share(&token.issue);
         let since = self.monotonic();
         let until = since.saturating_add(millis(self.lifetimes.served(&token, now)));
         let before = self.users.get(&key.user);
@@ -176,6 +176,24 @@ impl MemoryTier {
         let slots: Slots = slots.into();
         self.users.insert(key.user, Arc::clone(&slots));
         Some(Kept { place: slots.len() - 1, slots })
+    }
+
+    /// All entries of a user.
+    pub(super) fn entries(&self, user: &[u8; 16]) -> Vec<(CacheKey, CachedToken)> {
+        let slots = self.users.get(user);
+        let slots = slots.iter().flat_map(|slots| slots.iter());
+        slots.map(|slot| (CacheKey { user: *user, entry: slot.entry }, slot.token.clone())).collect()
+    }
+
+    /// Looks through all entries for a token: long, and seldom.
+    pub(super) fn find(&self, token: TokenRef<'_>) -> Option<Issued> {
+        let digest = token.digest();
+        let is_it =
+            |slot: &&Slot| slot.token.digest == digest.prefix() && slot.token.access_token.digest() == digest;
+        self.users.iter().find_map(|(user, slots)| {
+            let slot = slots.iter().find(is_it)?;
+            Some(Issued::of(&CacheKey { user, entry: slot.entry }, &slot.token))
+        })
     }
 
     /// Takes one entry away.
@@ -236,7 +254,7 @@ mod tests {
         CachedToken {
             access_token: Token::from("x".repeat(bytes)),
             digest: [0; 8],
-            scope: "a".into(),
+            issue: Arc::default(),
             obtained_at: at(1000),
             expires_at: at(5000),
             further: None,

@@ -4,6 +4,7 @@
 //! is not kept; in Redis the same is done by the lock of who obtains it, which a purge takes too.
 
 pub mod entry;
+mod issued;
 mod listener;
 mod memory;
 pub mod purge;
@@ -12,12 +13,14 @@ pub mod revocations;
 pub mod sealing;
 mod signals;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-pub use entry::{CacheKey, CachedToken, FurtherTokens, Lifetimes};
+pub use entry::{CacheKey, CachedToken, FurtherTokens, Issue, Lifetimes};
+pub use issued::Issued;
 pub use listener::listen;
 pub use memory::Kept;
 use memory::MemoryTier;
@@ -29,6 +32,7 @@ pub use sealing::{SealingError, SealingKeys};
 use signals::Signals;
 
 use crate::clock::{Clock, Moment};
+use crate::secret::{Token, TokenRef};
 
 /// More entries of one user than partners, clients and sets of scopes make: then it begins anew, so that a client that
 /// asks for every combination of scopes fills nothing.
@@ -67,6 +71,10 @@ impl Tier {
     }
 }
 
+/// Redis, which would know, does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RedisIsAway;
+
 /// The two tiers.
 #[derive(Debug)]
 pub struct TokenCache {
@@ -77,6 +85,8 @@ pub struct TokenCache {
     marks: Marks,
     revocations: Revocations,
     signals: Signals,
+    /// Held by who looks through the whole memory.
+    searching: tokio::sync::Mutex<()>,
     /// Whether the generations of the other replicas were asked for.
     settled: AtomicBool,
     settling: Notify,
@@ -110,6 +120,7 @@ impl TokenCache {
             marks: Marks::default(),
             revocations: Revocations::default(),
             signals: Signals::default(),
+            searching: tokio::sync::Mutex::default(),
             clock,
         }
     }
@@ -247,10 +258,14 @@ impl TokenCache {
             let may_be_purged = !self.give_up(lock).await || !self.marks.allow(&key.user, fence);
             return (!may_be_purged).then(|| Kept::nowhere(token));
         }
-        if let (Some(redis), Some(lock)) = (&self.redis, lock)
-            && redis.keep(lock, &token, lifetime).await == Some(false)
-        {
-            return None;
+        if let (Some(redis), Some(lock)) = (&self.redis, lock) {
+            // Side by side: one round trip's time.
+            let noted_for = lifetime.max(now.until(token.expires_at));
+            let noted = redis.note_issued(key, &token, noted_for);
+            let (kept, ()) = tokio::join!(redis.keep(lock, &token, lifetime), noted);
+            if kept == Some(false) {
+                return None;
+            }
         }
         self.memory.put(key, token, now, || self.marks.allow(&key.user, fence))
     }
@@ -274,7 +289,7 @@ impl TokenCache {
     /// Takes entries away: here at once, in Redis and on the other replicas as soon as they hear of it. What is on its
     /// way to the cache does not get there any more. False: Redis could not be told; it will be, as soon as it listens.
     pub async fn purge(&self, purge: &Purge) -> bool {
-        if let (Some(redis), Purge::User(user)) = (&self.redis, purge) {
+        if let (Some(redis), Purge::User(user) | Purge::Entry(CacheKey { user, .. })) = (&self.redis, purge) {
             // First of all: what Redis still has must not be fetched between now and when it was told.
             redis.unsent().add(*user);
         }
@@ -283,6 +298,40 @@ impl TokenCache {
             None => true,
             Some(redis) => self.tell(redis, purge).await,
         }
+    }
+
+    /// Whose token it is, if it was obtained here and lives. Asked of Redis first, then of this process's memory, one search
+    /// at a time.
+    ///
+    /// # Errors
+    /// Nobody here knows it, and Redis cannot say.
+    pub async fn issued(self: &Arc<Self>, token: TokenRef<'_>) -> Result<Option<Issued>, RedisIsAway> {
+        let answer = match &self.redis {
+            Some(redis) => redis.issued(token).await,
+            None => Some(None),
+        };
+        if let Some(Some(issued)) = answer {
+            return Ok(Some(issued));
+        }
+        let _one_at_a_time = self.searching.lock().await;
+        let (this, token) = (Arc::clone(self), Token::from(token));
+        let found = tokio::task::spawn_blocking(move || this.memory.find(TokenRef::from(&token))).await;
+        match (found.ok().flatten(), answer) {
+            (Some(issued), _) => Ok(Some(issued)),
+            (None, Some(_)) => Ok(None),
+            (None, None) => Err(RedisIsAway),
+        }
+    }
+
+    /// All tokens of a user that this replica can see, each once.
+    pub async fn entries(&self, user: &[u8; 16]) -> Vec<(CacheKey, CachedToken)> {
+        let mut entries = self.memory.entries(user);
+        if let Some(redis) = &self.redis {
+            let seen: Vec<_> = entries.iter().map(|(key, token)| (*key, token.digest)).collect();
+            let theirs = redis.entries(user).await.into_iter();
+            entries.extend(theirs.filter(|(key, token)| !seen.contains(&(*key, token.digest))));
+        }
+        entries
     }
 
     /// What the home domain took back.
@@ -308,6 +357,11 @@ impl TokenCache {
             Purge::User(user) => {
                 self.marks.mark(*user);
                 self.memory.purge(user);
+            }
+            Purge::Entry(key) => {
+                // Whatever of this user is on its way is obtained once more.
+                self.marks.mark(key.user);
+                self.memory.remove(key);
             }
             Purge::Client(_) | Purge::Partner(_) => self.generations.renew(purge, self.clock.now()),
             Purge::All => {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use super::CacheKey;
 use crate::clock::Timestamp;
 use crate::random;
 use crate::secret::ByDigest;
@@ -18,6 +19,8 @@ const MAX_MARKS: usize = 100_000;
 pub enum Purge {
     /// All entries of one user.
     User([u8; 16]),
+    /// One entry.
+    Entry(CacheKey),
     /// All that one client obtained, for whomever.
     Client(String),
     /// All that one partner issued.
@@ -147,7 +150,7 @@ impl Generations {
             *known = fresh(*known);
         };
         self.change(|table| match purge {
-            Purge::User(_) => {}
+            Purge::User(_) | Purge::Entry(_) => {}
             Purge::Client(id) => renew(&mut table.clients, id),
             Purge::Partner(id) => renew(&mut table.partners, id),
             Purge::All => table.all = fresh(table.all),

@@ -52,6 +52,8 @@ pub struct Home {
     pub introspection: Introspection,
     /// How long an introspection answer counts: the time for which a revoked token still works.
     pub introspection_cache: Duration,
+    /// What a home token that is revoked takes with it.
+    pub revoked_token_takes: RevokedTokenTakes,
     /// How many verified tokens are remembered at most.
     pub remembered_tokens: usize,
     /// Least time between two fetches of the key set that unknown `kid`s cause; else anybody's made-up tokens would
@@ -91,6 +93,17 @@ pub enum Introspection {
     Always,
 }
 
+/// What a home token that is revoked takes with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RevokedTokenTakes {
+    /// All that was obtained for its user.
+    #[default]
+    User,
+    /// What the client that revokes it obtained for its user.
+    Client,
+}
+
 /// Where a home token may name the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -127,6 +140,7 @@ pub(super) struct HomeTable {
     introspection: Introspection,
     #[serde(deserialize_with = "value::duration")]
     introspection_cache: Duration,
+    revoked_token_takes: RevokedTokenTakes,
     remembered_tokens: usize,
     #[serde(deserialize_with = "value::duration")]
     key_refresh_cooldown: Duration,
@@ -161,6 +175,7 @@ impl Default for HomeTable {
             broker_named_in: Vec::new(),
             introspection: Introspection::Never,
             introspection_cache: Duration::from_secs(5),
+            revoked_token_takes: RevokedTokenTakes::default(),
             remembered_tokens: 100_000,
             key_refresh_cooldown: Duration::from_secs(30),
             key_refresh_interval: Duration::from_secs(300),
@@ -235,6 +250,7 @@ impl HomeTable {
             broker_named_in: self.broker_named_in,
             introspection: self.introspection,
             introspection_cache: self.introspection_cache,
+            revoked_token_takes: self.revoked_token_takes,
             remembered_tokens: self.remembered_tokens,
             key_refresh_cooldown: self.key_refresh_cooldown,
             key_refresh_interval: self.key_refresh_interval,

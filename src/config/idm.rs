@@ -15,6 +15,8 @@ pub struct Idm {
     pub discovery: bool,
     /// Overrides discovery.
     pub token_endpoint: Option<String>,
+    /// Overrides discovery.
+    pub revocation_endpoint: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -23,11 +25,17 @@ pub(super) struct IdmTable {
     pub(super) issuer: String,
     discovery: bool,
     token_endpoint: String,
+    revocation_endpoint: String,
 }
 
 impl Default for IdmTable {
     fn default() -> Self {
-        Self { issuer: String::new(), discovery: true, token_endpoint: String::new() }
+        Self {
+            issuer: String::new(),
+            discovery: true,
+            token_endpoint: String::new(),
+            revocation_endpoint: String::new(),
+        }
     }
 }
 
@@ -55,6 +63,7 @@ impl IdmTable {
         };
         Idm {
             token_endpoint: endpoint("idm.token_endpoint", &self.token_endpoint),
+            revocation_endpoint: endpoint("idm.revocation_endpoint", &self.revocation_endpoint),
             issuer: self.issuer,
             discovery: self.discovery,
         }

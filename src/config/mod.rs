@@ -48,7 +48,7 @@ pub use clients::{CallerAuthentication, Client, Selection};
 pub use connection::Connection;
 pub use exchange::ExchangeLimits;
 pub use file::{KeyFile, RotatedSecret, SecretFile, TextFile};
-pub use home::{BrokerNamedIn, Home, Introspection, TokenProfile};
+pub use home::{BrokerNamedIn, Home, Introspection, RevokedTokenTakes, TokenProfile};
 pub use idm::Idm;
 pub use log::{Log, LogFormat};
 pub use partner::{PartnerDefaults, PartnerFile, conflicts, id_of, load_partner, partner_files};

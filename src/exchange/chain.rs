@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::deadline::Deadline;
 use super::{Exchange, ExchangeError, Leg};
-use crate::cache::{CachedToken, FurtherTokens, Presented};
+use crate::cache::{CachedToken, FurtherTokens, Issue, Presented};
 use crate::client::Client;
 use crate::clock::{Timestamp, millis};
 use crate::home::{SecurityTokenRequest, User};
@@ -48,7 +48,7 @@ impl Chain {
             let asked_at = self.exchange.clock.now();
             let grant = self.partner.redeem(&security_token, &self.client.id, &self.scope, asked_at);
             match self.observed(Leg::Partner, grant).await {
-                Ok(token) => return Ok(cached(token, asked_at, asked_at)),
+                Ok(token) => return Ok(self.cached(token, asked_at, asked_at)),
                 Err(error) => self.pause(guard, &mut retries, error).await?,
             }
             self.check_partner()?;
@@ -111,7 +111,7 @@ impl Chain {
             Err(error) => error.code(),
         };
         self.exchange.metrics.refresh(&self.partner.id, code);
-        Ok(outcome?.map(|token| cached(token, last.chained_at(), now)))
+        Ok(outcome?.map(|token| self.cached(token, last.chained_at(), now)))
     }
 
     /// Waits until a leg that failed may be tried again. A renewal that nobody waits for has attempts of its own.
@@ -150,22 +150,30 @@ impl Chain {
         self.partner.outcomes.note(leg.as_str(), code, took, clock.now());
         outcome
     }
-}
 
-fn cached(token: PartnerToken, chained_at: Timestamp, obtained_at: Timestamp) -> CachedToken {
-    let further = FurtherTokens {
-        chained_at,
-        kept_refresh_token: token.kept_refresh_token,
-        refresh_token: token.refresh_token,
-        id_token: token.id_token,
-    };
-    let any = [&further.kept_refresh_token, &further.refresh_token, &further.id_token];
-    CachedToken {
-        digest: token.access_token.digest().prefix(),
-        access_token: token.access_token,
-        scope: token.scope.to_string().into(),
-        obtained_at,
-        expires_at: token.expires_at,
-        further: any.iter().any(|token| token.is_some()).then(|| Box::new(further)),
+    fn cached(&self, token: PartnerToken, chained_at: Timestamp, obtained_at: Timestamp) -> CachedToken {
+        let further = FurtherTokens {
+            chained_at,
+            kept_refresh_token: token.kept_refresh_token,
+            refresh_token: token.refresh_token,
+            id_token: token.id_token,
+        };
+        let any = [&further.kept_refresh_token, &further.refresh_token, &further.id_token];
+        let mut epoch = [0; 8];
+        epoch.copy_from_slice(&self.partner.epoch[..8]);
+        let issue = Issue {
+            client: self.client.id.clone(),
+            partner: self.partner.id.clone(),
+            epoch,
+            scope: token.scope.to_string(),
+        };
+        CachedToken {
+            digest: token.access_token.digest().prefix(),
+            access_token: token.access_token,
+            issue: Arc::new(issue),
+            obtained_at,
+            expires_at: token.expires_at,
+            further: any.iter().any(|token| token.is_some()).then(|| Box::new(further)),
+        }
     }
 }

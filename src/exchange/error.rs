@@ -73,6 +73,9 @@ pub enum ExchangeError {
     /// A revocation holds here, and other replicas may not have heard of it.
     #[error("it holds at this replica; the others could not be told yet: ask again")]
     ReplicasNotTold,
+    /// Whether a token that is to be revoked was issued here is written down in Redis.
+    #[error("whether this token was issued here cannot be told while Redis is away: ask again")]
+    StoreIsAway,
     /// The one flight that many waited for ended without an outcome: a fault of ours.
     #[error("the exchange was interrupted")]
     Interrupted,
@@ -101,6 +104,7 @@ impl ExchangeError {
             | Self::Denied(_)
             | Self::Purged
             | Self::ReplicasNotTold
+            | Self::StoreIsAway
             | Self::Interrupted => Leg::Broker,
             Self::SecurityToken(SecurityTokenError::Signing | SecurityTokenError::SubjectClaim(_)) => {
                 Leg::Broker
@@ -136,6 +140,7 @@ impl ExchangeError {
             Self::ShortLived => "partner_token_short_lived",
             Self::Purged => "purged_meanwhile",
             Self::ReplicasNotTold => "replicas_not_told",
+            Self::StoreIsAway => "store_is_away",
             Self::Interrupted => "broker_interrupted",
         }
     }
@@ -160,6 +165,7 @@ impl ExchangeError {
             | Self::Deadline(_)
             | Self::Purged
             | Self::ReplicasNotTold
+            | Self::StoreIsAway
             | Self::Interrupted => Fault::Outage,
         }
     }

@@ -12,6 +12,7 @@ pub mod renewal;
 pub mod request;
 mod revocation;
 mod single_flight;
+mod withdrawals;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tracing::Instrument as _;
 pub use attempt::Attempt;
 pub use error::{ExchangeError, Leg};
 pub use request::{ExchangeRequest, RequestedToken};
+pub use revocation::RevokedTokenTakes;
 
 use crate::cache::{CacheKey, Kept, Presented, Tier, TokenCache};
 use crate::client::{Client, ClientRegistry, Credentials};
@@ -37,6 +39,7 @@ use deadline::Deadline;
 use refusals::Refusals;
 use renewal::{LastPart, Renewals};
 use single_flight::SingleFlight;
+use withdrawals::Withdrawals;
 
 /// A token with less left is not handed out: it would die on the client's way to the partner.
 pub const LEAST_LIFETIME: Duration = Duration::from_secs(3);
@@ -76,6 +79,8 @@ pub struct ExchangeSettings {
     /// Renewals ahead of a token's end that run at a time, for each partner, and up to sixteen times as many when it is urgent;
     /// zero: none.
     pub renewals: usize,
+    /// What a revoked home token takes with it.
+    pub revoked_token_takes: RevokedTokenTakes,
 }
 
 /// Everything that an exchange needs, wired once.
@@ -95,6 +100,8 @@ pub struct Exchange {
     flights: Arc<SingleFlight>,
     refusals: Refusals,
     renewals: Renewals,
+    revoked_token_takes: RevokedTokenTakes,
+    withdrawals: Withdrawals,
     clock: Clock,
     metrics: Metrics,
 }
@@ -144,7 +151,7 @@ struct Allowed<'r> {
 }
 
 impl Exchange {
-    /// Wires the parts.
+    /// Wires the parts. Must be called within a tokio runtime.
     pub fn new(parts: Parts, settings: ExchangeSettings) -> Self {
         Self {
             clients: parts.clients,
@@ -156,6 +163,8 @@ impl Exchange {
             flights: Arc::default(),
             refusals: Refusals::new(settings.remember_refusals),
             renewals: Renewals::new(settings.renewals),
+            revoked_token_takes: settings.revoked_token_takes,
+            withdrawals: Withdrawals::new(parts.clock.clone(), parts.metrics.clone()),
             clock: parts.clock,
             metrics: parts.metrics,
         }
@@ -355,7 +364,10 @@ impl Exchange {
 }
 
 fn presented(subject: &Subject<'_>) -> Presented {
-    let mut token = [0; 16];
-    token.copy_from_slice(&subject.digest.as_bytes()[..16]);
-    Presented { token, user: subject.user, session: subject.session, issued_at: subject.issued_at }
+    Presented {
+        token: subject.digest.half(),
+        user: subject.user,
+        session: subject.session,
+        issued_at: subject.issued_at,
+    }
 }

@@ -121,7 +121,7 @@ mod tests {
         let token = CachedToken {
             access_token: Token::from("t"),
             digest: [0; 8],
-            scope: "".into(),
+            issue: Arc::default(),
             obtained_at: at(0),
             expires_at: at(life),
             further: None,

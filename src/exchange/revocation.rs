@@ -1,23 +1,37 @@
-//! What the home domain takes back: a home token that its client gives up (RFC 7009), a user or a session that the home IdM
-//! signs out (OpenID Connect Back-Channel Logout). Nothing that was obtained with it is served any more, by any replica.
+//! What is taken back: a home token or a partner token that its client gives up (RFC 7009), a user or a session that the home
+//! IdM signs out (OpenID Connect Back-Channel Logout). Nothing that was obtained with it is served any more, by any replica,
+//! and the partners that issued it are told.
+
+use std::time::Duration;
 
 use super::attempt::Attempt;
 use super::deadline::Deadline;
 use super::error::Fault;
+use super::policy::Denied;
 use super::{Exchange, ExchangeError, Leg, policy, presented};
-use crate::cache::{Purge, Revocation, Revoked};
-use crate::client::Credentials;
+use crate::cache::{CachedToken, Issued, Purge, RedisIsAway, Revocation, Revoked};
+use crate::client::{Client, Credentials};
 use crate::clock::Timestamp;
-use crate::home::Logout;
+use crate::home::{Logout, Subject};
+use crate::partner::RevocableToken;
 use crate::secret::TokenRef;
 
+/// What a home token that is revoked takes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RevokedTokenTakes {
+    /// All that was obtained for its user.
+    User,
+    /// What the client that revokes it obtained for its user.
+    Client,
+}
+
 impl Exchange {
-    /// Takes a home token back, and all that was obtained with its user. One that is no (or no longer a) home token is none
-    /// to take back, which is what was asked for (RFC 7009 §2.2).
+    /// Takes a token back. One that was not issued here, and is no (or no longer a) home token, is none to take back, which
+    /// is what was asked for (RFC 7009 §2.2).
     ///
     /// # Errors
-    /// The caller is not who it says, or the token is another client's; the home IdM is needed to tell and away; other
-    /// replicas could not be told, and may accept the token until Redis is back.
+    /// The caller is not who it says, or the token is another client's; the home IdM or Redis is needed to tell and away;
+    /// other replicas could not be told, and may accept or serve the token until Redis is back.
     pub async fn revoke(
         &self,
         credentials: &Credentials<'_>,
@@ -27,20 +41,80 @@ impl Exchange {
         let client = self.clients.authenticate(credentials)?;
         attempt.authenticated_as(client);
         client.admit().map_err(|wait| ExchangeError::TooManyRequests { wait })?;
+        if let Some(known) = self.subject_tokens.recall(token, self.clock.moment()) {
+            return match known {
+                Ok(subject) => self.revoke_home_token(client, &subject, attempt).await,
+                Err(_) => Ok(()),
+            };
+        }
         let deadline = Deadline::after(attempt.started, self.timeout, &self.clock);
-        let validation = Box::pin(self.subject_tokens.validate(token));
-        let subject = match deadline.wait(Leg::Home, validation).await {
-            Ok(subject) => subject,
-            Err(error) if error.fault() == Fault::Caller => return Ok(()),
-            Err(error) => return Err(error),
+        // Before anybody else is asked: a partner's token is shown to nobody but that partner.
+        let issued = async { Ok::<_, ExchangeError>(self.cache.issued(token).await) };
+        let nobody_knows = match deadline.wait(Leg::Broker, issued).await? {
+            Ok(Some(issued)) => return self.revoke_partner_token(client, &issued, token, attempt).await,
+            Ok(None) => Ok(()),
+            Err(RedisIsAway) => Err(ExchangeError::StoreIsAway),
         };
-        policy::may_present(client, &subject)?;
+        if nobody_knows.is_err() && self.subject_tokens.would_show(token) {
+            // It may be a partner's. Taken for a home token it is refused here from now on, whatever it is.
+            let until = self.clock.now().plus(self.subject_tokens.longest_lifetime());
+            self.take_back(Revoked::Token(token.digest().half()), self.clock.now(), until).await;
+            return nobody_knows;
+        }
+        let validation = Box::pin(self.subject_tokens.validate(token));
+        match deadline.wait(Leg::Home, validation).await {
+            Ok(subject) => self.revoke_home_token(client, &subject, attempt).await,
+            Err(error) if error.fault() == Fault::Caller => nobody_knows,
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn revoke_home_token(
+        &self,
+        client: &Client,
+        subject: &Subject<'_>,
+        attempt: &mut Attempt,
+    ) -> Result<(), ExchangeError> {
+        policy::may_present(client, subject)?;
         attempt.user = Some(subject.user);
         attempt.subject_token = Some(subject.digest);
-        let what = Revoked::Token(presented(&subject).token);
+        let what = Revoked::Token(presented(subject).token);
         let told = self.take_back(what, self.clock.now(), subject.expires_at).await;
-        let purged = self.cache.purge(&Purge::User(subject.user)).await;
-        if told && purged { Ok(()) } else { Err(ExchangeError::ReplicasNotTold) }
+        let whose =
+            Some(client.id.as_str()).filter(|_| self.revoked_token_takes == RevokedTokenTakes::Client);
+        let withdrawn = self.withdraw(subject.user, whose).await;
+        if told && withdrawn { Ok(()) } else { Err(ExchangeError::ReplicasNotTold) }
+    }
+
+    /// Its entry goes, whatever token is there by now, and what that holds is revoked with the presented one.
+    async fn revoke_partner_token(
+        &self,
+        client: &Client,
+        issued: &Issued,
+        token: TokenRef<'_>,
+        attempt: &mut Attempt,
+    ) -> Result<(), ExchangeError> {
+        if !client.subject_clients.contain(&issued.client) {
+            return Err(Denied::OtherClientsToken.into());
+        }
+        attempt.user = Some(issued.key.user);
+        if let Some(partner) = self.partners.get(&issued.partner) {
+            attempt.resolved_to(partner);
+        }
+        let entries = self.cache.entries(&issued.key.user).await;
+        let told = self.cache.purge(&Purge::Entry(issued.key)).await;
+        let kept = entries.iter().filter(|(key, _)| *key == issued.key).map(|(_, kept)| kept);
+        let mut is_kept = false;
+        for kept in kept {
+            is_kept |= kept.access_token.digest() == token.digest();
+            self.withdraw_at_partner(kept);
+        }
+        if !is_kept {
+            let (token, Issued { client, partner, epoch, .. }) =
+                (RevocableToken::Access(token.into()), issued);
+            self.tell_partner(partner, *epoch, client, token);
+        }
+        if told { Ok(()) } else { Err(ExchangeError::ReplicasNotTold) }
     }
 
     /// Signs a user or a session out: no token that was issued until then counts any more.
@@ -62,14 +136,64 @@ impl Exchange {
             if logout.subject.is_some() {
                 told &= self.take_back(Revoked::User(user), logout.at, until).await;
             }
-            told &= self.cache.purge(&Purge::User(user)).await;
+            told &= self.withdraw(user, None).await;
         }
         if told { Ok(()) } else { Err(ExchangeError::ReplicasNotTold) }
+    }
+
+    /// Tokens that partners are still to be told of.
+    pub fn revocations_pending(&self) -> usize {
+        self.withdrawals.pending()
+    }
+
+    /// Waits until partners were told of all that was taken back, no longer than `patience`.
+    pub async fn finish_revocations(&self, patience: Duration) {
+        self.withdrawals.finish(patience).await;
     }
 
     async fn take_back(&self, what: Revoked, at: Timestamp, until: Timestamp) -> bool {
         // A token without an end is remembered as long as any can live.
         let longest = self.clock.now().plus(self.subject_tokens.longest_lifetime());
         self.cache.revoke(Revocation { what, at, until: until.min(longest) }).await
+    }
+
+    /// What was obtained for a user, by one client or by any, goes here and at the partners. False: other replicas, or Redis,
+    /// could not be told.
+    async fn withdraw(&self, user: [u8; 16], client: Option<&str>) -> bool {
+        let mut entries = self.cache.entries(&user).await;
+        let told = match client {
+            None => self.cache.purge(&Purge::User(user)).await,
+            Some(client) => {
+                entries.retain(|(_, token)| token.issue.client == client);
+                let mut told = true;
+                for (key, _) in &entries {
+                    told &= self.cache.purge(&Purge::Entry(*key)).await;
+                }
+                told
+            }
+        };
+        for (_, token) in &entries {
+            self.withdraw_at_partner(token);
+        }
+        told
+    }
+
+    fn withdraw_at_partner(&self, token: &CachedToken) {
+        let access = Some(&token.access_token).filter(|_| self.clock.now() < token.expires_at);
+        let further = token.further.iter();
+        let refresh =
+            further.flat_map(|further| further.kept_refresh_token.iter().chain(&further.refresh_token));
+        let tokens = access.into_iter().cloned().map(RevocableToken::Access);
+        for token_there in tokens.chain(refresh.cloned().map(RevocableToken::Refresh)) {
+            self.tell_partner(&token.issue.partner, token.issue.epoch, &token.issue.client, token_there);
+        }
+    }
+
+    /// Nobody, if the partner's definition is another one by now: its server may be another one too.
+    fn tell_partner(&self, partner: &str, epoch: [u8; 8], client: &str, token: RevocableToken) {
+        let partner = self.partners.get(partner).filter(|partner| partner.epoch.starts_with(&epoch));
+        if let Some(partner) = partner {
+            self.withdrawals.begin(partner, client, token);
+        }
     }
 }

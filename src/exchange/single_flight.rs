@@ -112,7 +112,7 @@ mod tests {
         Kept::nowhere(CachedToken {
             access_token: Token::from("t"),
             digest: [0; 8],
-            scope: "".into(),
+            issue: Arc::default(),
             obtained_at: now,
             expires_at: now,
             further: None,

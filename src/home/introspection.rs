@@ -94,7 +94,7 @@ impl Introspector {
         parameters.set("token_type_hint", "access_token");
         let mut retries = self.guard.retries();
         loop {
-            let asked = self.idm.post_authenticated(&self.guard, url, parameters.clone()).await;
+            let asked = self.idm.post_authenticated(&self.guard, url, parameters.clone(), None).await;
             let Some(pause) = asked.as_ref().err().and_then(|error| retries.pause(error, LONGEST_PAUSE))
             else {
                 return asked;

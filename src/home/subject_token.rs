@@ -252,6 +252,12 @@ impl SubjectTokens {
         Ok(verified.subject(token, digest, signature, None))
     }
 
+    /// Whether validating this token would show it to the home IdM.
+    pub fn would_show(&self, token: TokenRef<'_>) -> bool {
+        let is_opaque = || matches!(UnverifiedToken::parse(token.expose()), Err(JoseError::Malformed(_)));
+        self.introspector.is_some() && is_opaque()
+    }
+
     /// The name and the claims of a validated subject, for who has to tell them to somebody.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use url::Url;
 use super::IdmError;
 use crate::clock::Clock;
 use crate::http::{HttpClient, leads_to_this_machine};
-use crate::oauth::metadata::IdmMetadata;
+use crate::oauth::metadata::{IdmMetadata, MtlsEndpointAliases};
 
 /// Metadata changes with releases, not with requests; a repaired document should count soon all the same.
 const REFRESH_AFTER: Duration = Duration::from_secs(300);
@@ -30,6 +30,8 @@ pub struct EndpointSettings {
     pub jwks_uri: Option<String>,
     /// RFC 7662.
     pub introspection_endpoint: Option<String>,
+    /// RFC 7009.
+    pub revocation_endpoint: Option<String>,
     /// Whether we authenticate with a certificate, and so use the `mtls_endpoint_aliases` (RFC 8705 §5).
     pub mutual_tls: bool,
 }
@@ -74,10 +76,24 @@ impl Endpoints {
     pub async fn token_endpoint(&self, http: &HttpClient) -> Result<String, IdmError> {
         let stated = self.settings.token_endpoint.as_deref();
         self.find(http, stated, |metadata| {
-            let alias = metadata.mtls_endpoint_aliases.as_ref().filter(|_| self.settings.mutual_tls);
-            alias.and_then(|aliases| aliases.token_endpoint.as_ref()).or(metadata.token_endpoint.as_ref())
+            let alias = self.aliases(metadata).and_then(|aliases| aliases.token_endpoint.as_ref());
+            alias.or(metadata.token_endpoint.as_ref())
         })
         .await
+    }
+
+    /// The revocation endpoint.
+    pub async fn revocation_endpoint(&self, http: &HttpClient) -> Result<String, IdmError> {
+        let stated = self.settings.revocation_endpoint.as_deref();
+        self.find(http, stated, |metadata| {
+            let alias = self.aliases(metadata).and_then(|aliases| aliases.revocation_endpoint.as_ref());
+            alias.or(metadata.revocation_endpoint.as_ref())
+        })
+        .await
+    }
+
+    fn aliases<'m>(&self, metadata: &'m IdmMetadata) -> Option<&'m MtlsEndpointAliases> {
+        metadata.mtls_endpoint_aliases.as_ref().filter(|_| self.settings.mutual_tls)
     }
 
     /// The authorization endpoint (RFC 6749 §3.1), for a client that signs users in.

@@ -90,16 +90,17 @@ impl Idm {
     }
 
     /// Posts an authenticated form to another of its endpoints (introspection, revocation), which has a guard of its own,
-    /// and returns the body of a 200.
+    /// and returns the body of a 200. `client_id`: as in [`Idm::request_token`].
     pub async fn post_authenticated(
         &self,
         guard: &Guard,
         url: &str,
         mut parameters: Parameters,
+        client_id: Option<&str>,
     ) -> Result<Zeroizing<Vec<u8>>, IdmError> {
         let call = async {
             let token_endpoint = self.endpoints.token_endpoint(&self.http).await?;
-            let answer = self.post(url, &token_endpoint, &mut parameters, None).await?;
+            let answer = self.post(url, &token_endpoint, &mut parameters, client_id).await?;
             if answer.status == 200 { Ok(answer.body) } else { Err(failure(&answer)) }
         };
         guard.call(call).await
@@ -114,6 +115,11 @@ impl Idm {
     /// Its key set's address.
     pub async fn jwks_uri(&self) -> Result<String, IdmError> {
         self.endpoints.jwks_uri(&self.http).await
+    }
+
+    /// Its revocation endpoint's address.
+    pub async fn revocation_endpoint(&self) -> Result<String, IdmError> {
+        self.endpoints.revocation_endpoint(&self.http).await
     }
 
     /// Its introspection endpoint's address.

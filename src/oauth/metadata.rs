@@ -19,6 +19,9 @@ pub struct IdmMetadata {
     /// RFC 7662.
     #[serde(default)]
     pub introspection_endpoint: Option<String>,
+    /// RFC 7009.
+    #[serde(default)]
+    pub revocation_endpoint: Option<String>,
     /// RFC 8705 §5: endpoints to be used with a client certificate.
     #[serde(default)]
     pub mtls_endpoint_aliases: Option<MtlsEndpointAliases>,
@@ -30,6 +33,9 @@ pub struct MtlsEndpointAliases {
     /// The token endpoint for certificate-bound clients.
     #[serde(default)]
     pub token_endpoint: Option<String>,
+    /// The revocation endpoint for certificate-bound clients.
+    #[serde(default)]
+    pub revocation_endpoint: Option<String>,
 }
 
 /// What the broker says of itself at `/.well-known/oauth-authorization-server`.

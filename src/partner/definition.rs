@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::outcomes::Outcomes;
 use super::waiting::Waiting;
-use crate::idm::Idm;
+use crate::idm::{Guard, Idm};
 use crate::oauth::grant::Grant;
 use crate::oauth::scope::ScopeSet;
 use crate::oauth::security_token::{Demands, SecurityTokenSource};
@@ -26,6 +26,8 @@ pub struct Partner {
     pub domains: Vec<String>,
     /// Its IdM and our registration there.
     pub idm: Idm,
+    /// Before its revocation endpoint: what is wrong there keeps nobody from a token.
+    pub revocation: Guard,
     /// Whether `client_id` on the second leg is the MCX client's own id instead of ours (B.7.4).
     pub forward_client_id: bool,
     /// The first leg for this partner.

@@ -5,6 +5,7 @@ pub mod demands;
 pub mod grant;
 pub mod outcomes;
 pub mod registry;
+pub mod revocation;
 pub mod waiting;
 
 pub use definition::{Partner, ScopeMask, Scopes};
@@ -12,4 +13,5 @@ pub use demands::{Mismatch, Names};
 pub use grant::{GrantError, PartnerToken, ResponseFault};
 pub use outcomes::{Outcome, Outcomes};
 pub use registry::{PartnerRegistry, TargetError};
+pub use revocation::RevocableToken;
 pub use waiting::Waiting;

@@ -58,9 +58,14 @@ impl PartnerRegistry {
         }
     }
 
+    /// The partner of this id, if it is served.
+    pub fn get(&self, id: &str) -> Option<&Arc<Partner>> {
+        self.by_audience.get(id).filter(|partner| partner.id == id)
+    }
+
     /// Whether a partner of this id is served.
     pub fn knows(&self, id: &str) -> bool {
-        self.by_audience.get(id).is_some_and(|partner| partner.id == id)
+        self.get(id).is_some()
     }
 
     /// All that are served.

@@ -18,12 +18,16 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::task::JoinHandle;
 
 use crate::api::{self, AdminApi, PublicApi, Readiness};
+use crate::exchange::Exchange;
 use crate::secret::Secret;
 use crate::telemetry::audit::AuditLog;
 use connections::Connections;
 
 /// Connections of the admin listener: monitoring, and people.
 const ADMIN_CONNECTIONS: usize = 256;
+
+/// What partners are still to be told of revoked tokens holds up the end of the process no longer.
+const REVOCATION_GRACE: Duration = Duration::from_secs(5);
 
 /// Where and how to listen.
 #[derive(Debug)]
@@ -90,6 +94,7 @@ pub struct Running {
     /// The bound admin address.
     pub admin: SocketAddr,
     readiness: Readiness,
+    exchange: Arc<Exchange>,
     audit: AuditLog,
     handles: [ServerHandle; 2],
     tasks: [JoinHandle<std::io::Result<()>>; 2],
@@ -98,14 +103,14 @@ pub struct Running {
 /// Binds both listeners and starts serving.
 pub fn start(settings: &ServerSettings, public: PublicApi, admin: AdminApi) -> Result<Running, ServerError> {
     let readiness = admin.readiness.clone();
-    let audit = public.audit.clone();
+    let (exchange, audit) = (Arc::clone(&public.exchange), public.audit.clone());
     let (public_address, public_server) = listen_public(settings, Data::new(public))?;
     let (admin_address, admin_server) = listen_admin(settings, Data::new(admin))?;
     let handles = [public_server.handle(), admin_server.handle()];
     let tasks = [tokio::spawn(public_server), tokio::spawn(admin_server)];
     readiness.set(true);
     tracing::info!(public = %public_address, admin = %admin_address, tls = settings.tls.is_some(), "listening");
-    Ok(Running { public: public_address, admin: admin_address, readiness, audit, handles, tasks })
+    Ok(Running { public: public_address, admin: admin_address, readiness, exchange, audit, handles, tasks })
 }
 
 fn listen_public(
@@ -225,6 +230,7 @@ impl Running {
         for task in self.tasks {
             task.await.unwrap_or_else(|panic| Err(panic.into())).map_err(ServerError::Run)?;
         }
+        self.exchange.finish_revocations(REVOCATION_GRACE).await;
         self.audit.close();
         tracing::info!("stopped");
         Ok(())

@@ -34,6 +34,7 @@ struct Inner {
     purges: Family<PurgeLabels, Counter>,
     revocations: Family<RevocationLabels, Counter>,
     listening: Gauge,
+    revocations_pending: Gauge,
     memory_users: Gauge,
     memory_bytes: Gauge,
     audit_lost: Counter,
@@ -231,6 +232,12 @@ impl Metrics {
         registry.register("purges", "Purges that were asked of this replica", purges.clone());
         let revocations = Family::default();
         registry.register("revocations", "Revocations and logouts, by outcome", revocations.clone());
+        let revocations_pending = Gauge::default();
+        registry.register(
+            "revocations_pending",
+            "Tokens that partners are still to be told of",
+            revocations_pending.clone(),
+        );
         let (listening, memory_users, memory_bytes) = (Gauge::default(), Gauge::default(), Gauge::default());
         registry.register(
             "listening",
@@ -274,6 +281,7 @@ impl Metrics {
             purges,
             revocations,
             listening,
+            revocations_pending,
             memory_users,
             memory_bytes,
             audit_lost,
@@ -338,6 +346,11 @@ impl Metrics {
     /// A token was given up (`token`), or somebody was signed out (`logout`).
     pub fn revocation(&self, by: &'static str, outcome: &'static str) {
         self.0.revocations.get_or_create(&RevocationLabels { by, outcome }).inc();
+    }
+
+    /// Tokens that partners are still to be told of, told when somebody asks.
+    pub fn revocations_pending(&self, tokens: usize) {
+        self.0.revocations_pending.set(i64::try_from(tokens).unwrap_or(i64::MAX));
     }
 
     /// Whether the other replicas are heard.

@@ -30,6 +30,7 @@ mod operations;
 mod overload;
 mod partner_answers;
 mod partner_authentication;
+mod partner_revocation;
 mod purges;
 mod redis_deployments;
 mod redis_faults;

@@ -57,7 +57,7 @@ async fn the_first_users_share_one_connection() {
     }
 
     assert!(connections() - before <= 3, "one for requests; the listener has two");
-    assert_eq!(commands(&federation, "answered").await, 24, "looked for, locked, kept");
+    assert_eq!(commands(&federation, "answered").await, 32, "looked for, locked, kept, noted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +112,7 @@ async fn a_primary_that_was_made_a_replica_is_left_for_the_new_one_at_once() {
     assert!(keeps(&federation, "carol").await);
     assert!(ready(&federation).await);
     assert_eq!((commands(&federation, "failed").await, commands(&federation, "skipped").await), (1, 0));
-    assert_eq!(size(), before + 1, "carol's");
+    assert_eq!(size(), before + 2, "carol's, and where it is");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,7 +176,11 @@ async fn a_cluster_keeps_tokens_on_all_nodes() {
         assert!(keeps(&federation, &format!("user{user}")).await);
     }
     assert!(redis.sizes().iter().all(|&size| size > 0), "{:?}", redis.sizes());
-    assert_eq!(redis.sizes().iter().sum::<u64>(), u64::from(USERS) + 1, "and what replicas agree on");
+    assert_eq!(
+        redis.sizes().iter().sum::<u64>(),
+        2 * u64::from(USERS) + 1,
+        "with where they are, and what replicas agree on"
+    );
     assert_eq!(commands(&federation, "failed").await, 0);
     assert!(ready(&federation).await);
 }

@@ -271,7 +271,7 @@ impl Shift {
         let token = CachedToken {
             access_token: Token::from("t"),
             digest: [0; 8],
-            scope: "".into(),
+            issue: std::sync::Arc::default(),
             obtained_at: at,
             expires_at: at.plus(LIFE),
             further: None,

@@ -131,6 +131,13 @@ impl Place {
         command.arg(&self.key).arg(&self.entry);
         command
     }
+
+    /// Its lock too: what is being obtained for it is not kept.
+    pub(super) fn purge(&self) -> Cmd {
+        let mut command = self.remove();
+        command.arg(&self.lock);
+        command
+    }
 }
 
 /// The text goes along each time: they are short, seldom needed, and a server that was restarted knows none.
@@ -145,6 +152,8 @@ fn script(text: &str, key: &[u8]) -> Cmd {
 pub(in super::super) enum Message {
     /// A user's entries are gone.
     User([u8; 16]),
+    /// One entry is gone.
+    Entry(CacheKey),
     /// The generations have changed.
     Generations,
     /// The lock of this entry was given back: it is there, or nobody could obtain it.
@@ -157,6 +166,7 @@ impl Message {
     pub(in super::super) fn publish(self) -> Cmd {
         let text = match self {
             Self::User(user) => [b"u".as_slice(), &user].concat(),
+            Self::Entry(key) => [b"e".as_slice(), &key.user, &key.entry].concat(),
             Self::Generations => b"g".to_vec(),
             Self::Released(entry) => [b"d".as_slice(), &entry].concat(),
             Self::Beat => b"b".to_vec(),
@@ -171,6 +181,10 @@ impl Message {
         let (kind, rest) = text.split_first()?;
         match kind {
             b'u' => rest.try_into().ok().map(Self::User),
+            b'e' => {
+                let (user, entry) = rest.split_first_chunk()?;
+                entry.try_into().ok().map(|entry| Self::Entry(CacheKey { user: *user, entry }))
+            }
             b'd' => rest.try_into().ok().map(Self::Released),
             b'g' if rest.is_empty() => Some(Self::Generations),
             b'b' if rest.is_empty() => Some(Self::Beat),

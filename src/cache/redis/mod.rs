@@ -23,10 +23,10 @@ use thread_local::ThreadLocal;
 use super::purge::{Generation, Table};
 use super::revocations::Revocation;
 use super::sealing::SealingKeys;
-use super::{CacheKey, CachedToken};
+use super::{CacheKey, CachedToken, Issued};
 use crate::clock::{Clock, millis};
 use crate::random;
-use crate::secret::WipedBytes;
+use crate::secret::{TokenRef, WipedBytes};
 use crate::telemetry::metrics::{Metrics, RedisOutcome};
 pub(super) use commands::{CHANNEL, Message};
 use commands::{GENERATIONS, Place};
@@ -204,6 +204,37 @@ impl RedisTier {
         self.run::<u8>(&self.place(key).remove()).await;
     }
 
+    /// All entries of a user that open.
+    pub(super) async fn entries(&self, user: &[u8; 16]) -> Vec<(CacheKey, CachedToken)> {
+        let mut command = redis::cmd("HGETALL");
+        command.arg(self.user_key(user));
+        let fields: HashMap<Vec<u8>, Vec<u8>> = self.run(&command).await.unwrap_or_default();
+        let entry = |(field, sealed): (Vec<u8>, Vec<u8>)| {
+            let key = CacheKey { user: *user, entry: field.try_into().ok()? };
+            Some((key, self.open(&key, sealed)?))
+        };
+        fields.into_iter().filter_map(entry).collect()
+    }
+
+    /// Notes where a token is kept; see [`Issued`].
+    pub(super) async fn note_issued(&self, key: &CacheKey, token: &CachedToken, lifetime: Duration) {
+        let place = Issued::place(TokenRef::from(&token.access_token));
+        let Some(sealed) = self.keys.seal(&place, &Issued::of(key, token).to_bytes()) else { return };
+        let mut command = redis::cmd("SET");
+        command.arg(Issued::name(&place)).arg(sealed).arg("PX").arg(millis(lifetime));
+        self.run::<redis::Value>(&command).await;
+    }
+
+    /// What is noted of a token. `None`: no answer.
+    pub(super) async fn issued(&self, token: TokenRef<'_>) -> Option<Option<Issued>> {
+        let place = Issued::place(token);
+        let mut command = redis::cmd("GET");
+        command.arg(Issued::name(&place));
+        let mut sealed: Option<Vec<u8>> = self.run(&command).await?;
+        let plain = sealed.as_mut().and_then(|sealed| self.keys.open(&place, sealed));
+        Some(plain.and_then(Issued::from_bytes))
+    }
+
     /// Carries out commands that a purge consists of; false: not all of them were.
     pub(super) async fn run_all(&self, commands: &[Cmd]) -> bool {
         for command in commands {
@@ -277,6 +308,11 @@ impl RedisTier {
         let mut unlink = redis::cmd("UNLINK");
         unlink.arg(self.user_key(user));
         [unlink, Message::User(*user).publish()]
+    }
+
+    /// Takes one entry away, and tells the others.
+    pub(super) fn purge_entry(&self, key: &CacheKey) -> [Cmd; 2] {
+        [self.place(key).purge(), Message::Entry(*key).publish()]
     }
 
     /// Writes a revocation down, and tells the others to read.

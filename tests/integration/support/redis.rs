@@ -7,7 +7,7 @@ use super::process::Process;
 
 /// The rights that the broker's ACL user needs, as `docs/configuration.md` has them.
 pub(crate) const RIGHTS: &str = "~mcx:* &mcx:* +hget +hgetall +hset +hsetnx +hdel +hlen +hkeys +del +unlink +type +pttl +pexpire \
-                                 +time +eval +publish +subscribe +xadd +xrange +xlen";
+                                 +time +eval +publish +subscribe +xadd +xrange +xlen +get +set";
 
 /// `[cache]` of a broker that keeps tokens in Redis, sealed with the key in a file, and in memory for so long. A machine that
 /// is busy with other tests is not an outage.

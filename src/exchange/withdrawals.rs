@@ -1,0 +1,128 @@
+//! Partners are told in the background of tokens that were taken back here (RFC 7009): whoever holds one could use it there
+//! until it ends. Nobody waits for that, and a partner that is away is told later, a bounded number of times.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use super::ExchangeError;
+use crate::clock::Clock;
+use crate::idm::IdmError;
+use crate::partner::{GrantError, Partner, RevocableToken};
+use crate::telemetry::metrics::Metrics;
+
+/// Tokens that partners are still to be told of. More are not remembered: what a logout must do here it does without.
+const MOST_PENDING: u32 = 10_000;
+/// How often a partner that is away is told of one token: over four minutes.
+const ATTEMPTS: u32 = 8;
+/// Between the first and the second; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// However long a partner asks us to wait.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// What this is called beside the two legs.
+const LEG: &str = "revocation";
+
+/// What partners are being told.
+#[derive(Debug)]
+pub(super) struct Withdrawals {
+    room: Arc<Semaphore>,
+    /// Of the process: a worker's ends before it.
+    runtime: Handle,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+/// One token that one partner is to be told of.
+struct Withdrawal {
+    partner: Arc<Partner>,
+    client: String,
+    token: RevocableToken,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+impl Withdrawals {
+    /// Must be called within a tokio runtime, which carries them out.
+    pub(super) fn new(clock: Clock, metrics: Metrics) -> Self {
+        let room = Arc::new(Semaphore::new(MOST_PENDING as usize));
+        Self { room, runtime: Handle::current(), clock, metrics }
+    }
+
+    /// Tells `partner` of one of the tokens that it issued for `client`.
+    pub(super) fn begin(&self, partner: &Arc<Partner>, client: &str, token: RevocableToken) {
+        let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
+            self.metrics.leg(LEG, &partner.id, "too_many", Duration::ZERO);
+            tracing::warn!(
+                partner = partner.id,
+                "too many tokens to revoke at partners; one is left to end there"
+            );
+            return;
+        };
+        let withdrawal = Withdrawal {
+            partner: Arc::clone(partner),
+            client: client.to_owned(),
+            token,
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+        };
+        self.runtime.spawn(async move {
+            let _place = place;
+            withdrawal.run().await;
+        });
+    }
+
+    /// How many are to be told still.
+    pub(super) fn pending(&self) -> usize {
+        MOST_PENDING as usize - self.room.available_permits()
+    }
+
+    /// Waits until none is, no longer than `patience`.
+    pub(super) async fn finish(&self, patience: Duration) {
+        let all = tokio::time::timeout(patience, self.room.acquire_many(MOST_PENDING)).await;
+        if all.is_err() {
+            tracing::warn!(
+                tokens = self.pending(),
+                "stopping before partners could be told of all revoked tokens"
+            );
+        }
+    }
+}
+
+impl Withdrawal {
+    async fn run(self) {
+        let partner = &self.partner;
+        let mut pause = FIRST_PAUSE;
+        for attempt in 1..=ATTEMPTS {
+            let started = self.clock.monotonic();
+            let error = match partner.revoke(&self.token, &self.client).await {
+                // Many have none: then the token ends when it ends.
+                Err(IdmError::Endpoints(why)) => {
+                    return tracing::debug!(
+                        partner = partner.id,
+                        why,
+                        "a token is not revoked at its partner"
+                    );
+                }
+                Ok(()) => return self.note("ok", started),
+                Err(error) => error,
+            };
+            let (is_outage, wait) = (error.is_outage(), error.retry_after());
+            let error = ExchangeError::from(GrantError::Idm(error));
+            self.note(error.code(), started);
+            if !is_outage || attempt == ATTEMPTS {
+                let code = error.code();
+                return tracing::warn!(partner = partner.id, code, %error, "a token could not be revoked there: it is good until it ends");
+            }
+            tokio::time::sleep(wait.unwrap_or_default().max(pause).min(LONGEST_PAUSE)).await;
+            pause *= 2;
+        }
+    }
+
+    fn note(&self, code: &'static str, started: Duration) {
+        let took = self.clock.monotonic().saturating_sub(started);
+        self.metrics.leg(LEG, &self.partner.id, code, took);
+        self.partner.outcomes.note(LEG, code, took, self.clock.now());
+    }
+}
