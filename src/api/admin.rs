@@ -1,12 +1,38 @@
-//! Who may use the admin listener.
+//! Who may use the admin listener, and what browsers are told about its answers.
 
-use actix_web::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use std::net::IpAddr;
+
+use actix_web::http::Method;
+use actix_web::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, HeaderValue, REFERRER_POLICY,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use actix_web::middleware::DefaultHeaders;
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::AdminApi;
 
+/// By whom a browser's request was made (Fetch Metadata).
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// On every answer: it is for who asked, shows in no frame, and loads and runs nothing.
+pub fn headers() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add((CACHE_CONTROL, "no-store"))
+        .add((
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ))
+        .add((REFERRER_POLICY, "no-referrer"))
+        .add((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .add((X_FRAME_OPTIONS, "DENY"))
+}
+
 /// The answer to somebody who may not.
 pub(super) fn refuse(request: &HttpRequest, api: &AdminApi) -> Option<HttpResponse> {
+    if is_another_sites(request) || (api.bearer_token.is_none() && !is_called_by_address(request)) {
+        return Some(HttpResponse::Forbidden().finish());
+    }
     let allowed = match &api.bearer_token {
         None => true,
         Some(expected) => {
@@ -20,4 +46,24 @@ pub(super) fn refuse(request: &HttpRequest, api: &AdminApi) -> Option<HttpRespon
     };
     let refusal = || HttpResponse::Unauthorized().insert_header((WWW_AUTHENTICATE, "Bearer")).finish();
     (!allowed).then(refusal)
+}
+
+/// A page of another site that an operator happens to visit changes nothing here, whatever the browser sends along.
+fn is_another_sites(request: &HttpRequest) -> bool {
+    let site = request.headers().get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
+    request.method() != Method::GET && site.is_some_and(|site| !matches!(site, b"same-origin" | b"none"))
+}
+
+/// Without a bearer token only this machine comes here, and by address: a name can be one that a web page's own server
+/// makes lead here (DNS rebinding), and then the page reads what it likes.
+fn is_called_by_address(request: &HttpRequest) -> bool {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    // HTTP/1.0 and HTTP/2 have none; a browser always says where it means to be.
+    host.is_none_or(|host| {
+        let name = host.rsplit_once(':').map_or(host, |(name, port)| {
+            if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host }
+        });
+        let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        address.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
+    })
 }

@@ -32,6 +32,9 @@ pub enum TokenError {
     /// Another method than POST (RFC 6749 §3.2).
     #[error("the token endpoint takes POST only")]
     Method,
+    /// More requests than the broker is to take.
+    #[error("too many requests")]
+    TooManyRequests(Duration),
     /// The body was not read.
     #[error("{0}")]
     Body(#[from] BodyError),
@@ -57,6 +60,7 @@ impl TokenError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Method => "request_method",
+            Self::TooManyRequests(_) => "too_many_requests",
             Self::Body(BodyError::ContentType) => "request_content_type",
             Self::Body(BodyError::TooLarge) => "request_too_large",
             Self::Body(BodyError::TooSlow) => "request_too_slow",
@@ -104,6 +108,7 @@ impl TokenError {
         let bad_request = |code| (StatusCode::BAD_REQUEST, code);
         match self {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, Code::InvalidRequest),
+            Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, Code::TemporarilyUnavailable),
             Self::Request(RequestError::UnsupportedGrantType) => bad_request(Code::UnsupportedGrantType),
             Self::Credentials(CredentialsError::Missing | CredentialsError::Header) => {
                 (StatusCode::UNAUTHORIZED, Code::InvalidClient)
@@ -153,6 +158,7 @@ impl TokenError {
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             let asked = match self {
                 Self::Exchange(error) => error.retry_after(),
+                Self::TooManyRequests(wait) => Some(*wait),
                 _ => None,
             };
             let wait = asked.unwrap_or(DEFAULT_RETRY_AFTER).clamp(Duration::from_secs(1), MAX_RETRY_AFTER);

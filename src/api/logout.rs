@@ -24,6 +24,7 @@ async fn log_out(
     api: &PublicApi,
     attempt: &mut Attempt,
 ) -> Result<(), TokenError> {
+    api.admit()?;
     let settings = &api.settings;
     let body = body::form(request, payload, settings.max_body_bytes, settings.body_timeout).await?;
     let form = Form::parse(&body)?;

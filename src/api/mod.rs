@@ -1,6 +1,6 @@
 //! HTTP in. One file per endpoint; each parses and renders, and decides nothing.
 
-mod admin;
+pub mod admin;
 pub mod body;
 pub mod connection;
 pub mod error;
@@ -28,7 +28,9 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use connection::Busy;
 pub use connection::{Connection, Ticks};
+use error::TokenError;
 
+use crate::client::RateLimit;
 use crate::clock::Clock;
 use crate::exchange::{Attempt, Exchange};
 use crate::home::LogoutTokens;
@@ -58,6 +60,8 @@ pub struct ApiSettings {
 pub struct PublicApi {
     /// Paths and limits.
     pub settings: ApiSettings,
+    /// How often all may ask together; `None`: as often as they like.
+    pub rate: Option<RateLimit>,
     /// The use case.
     pub exchange: Arc<Exchange>,
     /// Who may sign users out.
@@ -76,6 +80,16 @@ pub struct PublicApi {
     pub request_ids: RequestIds,
     /// Time.
     pub clock: Clock,
+}
+
+impl PublicApi {
+    /// Counts a request, before anything is read of it: what nobody can serve must not cost those who are served.
+    ///
+    /// # Errors
+    /// There were too many.
+    fn admit(&self) -> Result<(), TokenError> {
+        self.rate.as_ref().map_or(Ok(()), RateLimit::admit).map_err(TokenError::TooManyRequests)
+    }
 }
 
 /// What the admin endpoints need.
@@ -149,6 +163,7 @@ fn record_of(attempt: &Attempt) -> AuditRecord<'_> {
         request_id: attempt.request_id.as_str(),
         client: attempt.client_id(),
         user: attempt.user.as_ref().map(<[u8; 16]>::as_slice),
+        user_id: attempt.user_id.as_deref().unwrap_or_default(),
         partner: attempt.partner_id(),
         subject_token: attempt.subject_token.as_ref().map(|digest| &digest.as_bytes()[..8]),
         ..AuditRecord::default()

@@ -38,6 +38,7 @@ async fn grant(
     api: &PublicApi,
     attempt: &mut Attempt,
 ) -> Result<Granted, TokenError> {
+    api.admit()?;
     let settings = &api.settings;
     let body = body::form(request, payload, settings.max_body_bytes, settings.body_timeout).await?;
     let form = Form::parse(&body)?;

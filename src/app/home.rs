@@ -27,6 +27,7 @@ impl Wiring<'_> {
             jwks_uri: home.jwks_uri.clone(),
             introspection_endpoint: home.introspection_endpoint.clone(),
             revocation_endpoint: None,
+            endpoint_hosts: home.endpoint_hosts.clone(),
             mutual_tls: uses_mutual_tls(home.client.as_ref()),
         };
         let endpoints = Endpoints::new(endpoints, self.clock.clone());

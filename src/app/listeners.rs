@@ -6,6 +6,7 @@ use url::Url;
 
 use super::Wiring;
 use crate::api::ApiSettings;
+use crate::client::RateLimit;
 use crate::config;
 use crate::jose::Algorithm;
 use crate::oauth::metadata::BrokerMetadata;
@@ -39,6 +40,11 @@ impl Wiring<'_> {
             shutdown_grace: server.shutdown_grace,
             workers: server.workers,
         }
+    }
+
+    pub(super) fn rate_limit(&self) -> Option<RateLimit> {
+        let requests = self.configuration.server.requests_per_second?;
+        Some(RateLimit::per_second(requests, self.clock.clone()))
     }
 
     pub(super) fn api_settings(&self) -> ApiSettings {

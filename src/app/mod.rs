@@ -104,6 +104,7 @@ impl Wiring<'_> {
             server,
             public: PublicApi {
                 settings: self.api_settings(),
+                rate: self.rate_limit(),
                 exchange: Arc::clone(&exchange),
                 logout_tokens: self.logout_tokens(),
                 metadata: self.metadata(),
@@ -132,6 +133,7 @@ impl Wiring<'_> {
             timeout: self.configuration.server.request_timeout,
             remember_refusals: cache.remember_refusals,
             renewals: cache.renewals_per_partner,
+            names_users: self.configuration.audit.user == config::AuditedUser::Id,
             revoked_token_takes: match self.configuration.home.revoked_token_takes {
                 config::RevokedTokenTakes::User => RevokedTokenTakes::User,
                 config::RevokedTokenTakes::Client => RevokedTokenTakes::Client,

@@ -20,6 +20,7 @@ impl Wiring<'_> {
             discovery: file.idm.discovery,
             token_endpoint: file.idm.token_endpoint.clone(),
             revocation_endpoint: file.idm.revocation_endpoint.clone(),
+            endpoint_hosts: file.idm.endpoint_hosts.clone(),
             mutual_tls: uses_mutual_tls(Some(&file.client)),
             ..EndpointSettings::default()
         };

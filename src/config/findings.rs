@@ -118,6 +118,18 @@ impl<'t> Findings<'t> {
         self.file(key, named).map(|text| KeyFile { path: named.0.clone(), content: Secret::from(text) })
     }
 
+    /// Names or addresses of servers.
+    pub(super) fn hosts(&mut self, key: &str, hosts: &[String]) {
+        for (number, host) in hosts.iter().enumerate() {
+            self.demand(
+                Host::parse(host).is_ok(),
+                &format!("{key}[{number}]"),
+                "is not a host",
+                "write a name or an address, without scheme, port and path",
+            );
+        }
+    }
+
     /// A URL that credentials or tokens are sent to, or keys are trusted from (RFC 6749 §3.2: TLS). Plain `http` is for
     /// loopback and for who says so; user information would travel into logs, and a fragment is not allowed there.
     pub(super) fn endpoint(&mut self, key: &str, text: &str, allow_http: bool) {

@@ -21,6 +21,8 @@ pub struct Home {
     pub issuer: String,
     /// Whether what is not stated here is asked from the issuer (RFC 8414).
     pub discovery: bool,
+    /// Hosts beside the issuer's site where discovered endpoints may be.
+    pub endpoint_hosts: Vec<String>,
     /// Overrides discovery.
     pub token_endpoint: Option<String>,
     /// Overrides discovery. Never together with `jwks`.
@@ -123,6 +125,7 @@ pub(super) struct HomeTable {
     preset: String,
     pub(super) issuer: String,
     discovery: bool,
+    endpoint_hosts: Vec<String>,
     token_endpoint: String,
     jwks_uri: String,
     jwks_file: Option<NamedFile>,
@@ -160,6 +163,7 @@ impl Default for HomeTable {
             preset: String::new(),
             issuer: String::new(),
             discovery: true,
+            endpoint_hosts: Vec::new(),
             token_endpoint: String::new(),
             jwks_uri: String::new(),
             jwks_file: None,
@@ -198,6 +202,7 @@ impl HomeTable {
         }
         self.check_source(findings);
         self.check_tokens(findings);
+        findings.hosts("home.endpoint_hosts", &self.endpoint_hosts);
         let places = Placeholders::of_issuer(&self.issuer);
         let mut endpoint = |key: &str, text: &str| {
             let stated = value::stated(text)?;
@@ -234,6 +239,7 @@ impl HomeTable {
         });
         Home {
             discovery: self.discovery,
+            endpoint_hosts: self.endpoint_hosts,
             token_endpoint,
             jwks_uri,
             jwks: findings.text_file("home.jwks_file", self.jwks_file.as_ref()),

@@ -17,6 +17,8 @@ pub struct Idm {
     pub token_endpoint: Option<String>,
     /// Overrides discovery.
     pub revocation_endpoint: Option<String>,
+    /// Hosts beside the issuer's site where discovered endpoints may be.
+    pub endpoint_hosts: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -26,6 +28,7 @@ pub(super) struct IdmTable {
     discovery: bool,
     token_endpoint: String,
     revocation_endpoint: String,
+    endpoint_hosts: Vec<String>,
 }
 
 impl Default for IdmTable {
@@ -35,6 +38,7 @@ impl Default for IdmTable {
             discovery: true,
             token_endpoint: String::new(),
             revocation_endpoint: String::new(),
+            endpoint_hosts: Vec::new(),
         }
     }
 }
@@ -56,6 +60,7 @@ impl IdmTable {
             "is missing while discovery is off",
             "state it, or discovery = true",
         );
+        findings.hosts("idm.endpoint_hosts", &self.endpoint_hosts);
         let mut endpoint = |key: &str, text: &str| {
             let url = places.fill(findings, key, stated(text)?);
             findings.endpoint(key, &url, allow_http);
@@ -64,6 +69,7 @@ impl IdmTable {
         Idm {
             token_endpoint: endpoint("idm.token_endpoint", &self.token_endpoint),
             revocation_endpoint: endpoint("idm.revocation_endpoint", &self.revocation_endpoint),
+            endpoint_hosts: self.endpoint_hosts,
             issuer: self.issuer,
             discovery: self.discovery,
         }

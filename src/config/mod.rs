@@ -42,7 +42,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use admin::Admin;
-pub use audit::Audit;
+pub use audit::{Audit, AuditedUser};
 pub use cache::{Cache, Redis, RedisDeployment, SealingKey};
 pub use clients::{CallerAuthentication, Client, Selection};
 pub use connection::Connection;

@@ -1,6 +1,7 @@
 //! `[server]`: the public listener.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -33,6 +34,8 @@ pub struct Server {
     pub max_token_bytes: usize,
     /// Overall deadline of one exchange, both legs.
     pub request_timeout: Duration,
+    /// Requests to the token, revocation and logout endpoints, of everybody together; `None`: as many as come.
+    pub requests_per_second: Option<NonZeroU32>,
     /// Connections of each worker that are served at once.
     pub max_connections: usize,
     /// How long a connection without a request is kept.
@@ -65,6 +68,7 @@ pub(super) struct ServerTable {
     max_token_bytes: u32,
     #[serde(deserialize_with = "value::duration")]
     request_timeout: Duration,
+    requests_per_second: u32,
     max_connections: u32,
     #[serde(deserialize_with = "value::duration")]
     keep_alive: Duration,
@@ -90,6 +94,7 @@ impl Default for ServerTable {
             max_body_bytes: 65_536,
             max_token_bytes: 16_384,
             request_timeout: Duration::from_secs(15),
+            requests_per_second: 0,
             max_connections: 25_000,
             keep_alive: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(10),
@@ -165,6 +170,7 @@ impl ServerTable {
             max_body_bytes: self.max_body_bytes as usize,
             max_token_bytes: self.max_token_bytes as usize,
             request_timeout: self.request_timeout,
+            requests_per_second: NonZeroU32::new(self.requests_per_second),
             max_connections: self.max_connections as usize,
             keep_alive: self.keep_alive,
             shutdown_grace: self.shutdown_grace,

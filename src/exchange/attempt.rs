@@ -26,6 +26,8 @@ pub struct Attempt {
     client: Option<Arc<Client>>,
     /// Digest of the user, once the home token was validated.
     pub user: Option<[u8; 16]>,
+    /// The same user by name, where it is to be written down.
+    pub user_id: Option<String>,
     /// Digest of the home token, once it was validated.
     pub subject_token: Option<TokenDigest>,
     /// Of whom, once it is found.
@@ -42,6 +44,7 @@ impl Attempt {
             started: clock.monotonic(),
             client: None,
             user: None,
+            user_id: None,
             subject_token: None,
             partner: None,
             span: OnceCell::new(),

@@ -81,6 +81,8 @@ pub struct ExchangeSettings {
     pub renewals: usize,
     /// What a revoked home token takes with it.
     pub revoked_token_takes: RevokedTokenTakes,
+    /// Whether the audit log names users.
+    pub names_users: bool,
 }
 
 /// Everything that an exchange needs, wired once.
@@ -101,6 +103,7 @@ pub struct Exchange {
     refusals: Refusals,
     renewals: Renewals,
     revoked_token_takes: RevokedTokenTakes,
+    names_users: bool,
     withdrawals: Withdrawals,
     clock: Clock,
     metrics: Metrics,
@@ -164,6 +167,7 @@ impl Exchange {
             refusals: Refusals::new(settings.remember_refusals),
             renewals: Renewals::new(settings.renewals),
             revoked_token_takes: settings.revoked_token_takes,
+            names_users: settings.names_users,
             withdrawals: Withdrawals::new(parts.clock.clone(), parts.metrics.clone()),
             clock: parts.clock,
             metrics: parts.metrics,
@@ -278,9 +282,17 @@ impl Exchange {
             Signature::Verified => self.metrics.home_token(false),
             Signature::Introspected => {}
         }
+        self.note_user(&subject, attempt);
+        Ok((subject, now))
+    }
+
+    /// For the audit log.
+    fn note_user(&self, subject: &Subject<'_>, attempt: &mut Attempt) {
         attempt.user = Some(subject.user);
         attempt.subject_token = Some(subject.digest);
-        Ok((subject, now))
+        if self.names_users {
+            attempt.user_id = self.subject_tokens.user(subject).ok().map(|user| user.id);
+        }
     }
 
     fn key(&self, allowed: &Allowed<'_>, requested: RequestedToken) -> Result<CacheKey, ExchangeError> {

@@ -76,8 +76,7 @@ impl Exchange {
         attempt: &mut Attempt,
     ) -> Result<(), ExchangeError> {
         policy::may_present(client, subject)?;
-        attempt.user = Some(subject.user);
-        attempt.subject_token = Some(subject.digest);
+        self.note_user(subject, attempt);
         let what = Revoked::Token(presented(subject).token);
         let told = self.take_back(what, self.clock.now(), subject.expires_at).await;
         let whose =
@@ -132,6 +131,7 @@ impl Exchange {
             None => logout.session.and_then(|it| self.subject_tokens.user_of(it)).into_iter().collect(),
         };
         attempt.user = users.first().copied();
+        attempt.user_id = logout.subject.clone().filter(|_| self.names_users);
         for user in users {
             if logout.subject.is_some() {
                 told &= self.take_back(Revoked::User(user), logout.at, until).await;

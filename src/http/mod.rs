@@ -2,5 +2,8 @@
 
 pub mod client;
 mod resolver;
+mod site;
 
-pub use client::{Answer, HttpClient, HttpError, HttpSettings, SettingsError, leads_to_this_machine};
+use client::leads_to_this_machine;
+pub use client::{Answer, HttpClient, HttpError, HttpSettings, SettingsError};
+pub use site::{is_at, is_same_site};

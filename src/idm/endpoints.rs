@@ -9,7 +9,7 @@ use url::Url;
 
 use super::IdmError;
 use crate::clock::Clock;
-use crate::http::{HttpClient, leads_to_this_machine};
+use crate::http::{HttpClient, is_at, is_same_site};
 use crate::oauth::metadata::{IdmMetadata, MtlsEndpointAliases};
 
 /// Metadata changes with releases, not with requests; a repaired document should count soon all the same.
@@ -32,6 +32,8 @@ pub struct EndpointSettings {
     pub introspection_endpoint: Option<String>,
     /// RFC 7009.
     pub revocation_endpoint: Option<String>,
+    /// Hosts beside the issuer's site where discovered endpoints may be.
+    pub endpoint_hosts: Vec<String>,
     /// Whether we authenticate with a certificate, and so use the `mtls_endpoint_aliases` (RFC 8705 §5).
     pub mutual_tls: bool,
 }
@@ -124,10 +126,11 @@ impl Endpoints {
         let known = self.known(http, |metadata| discovered(metadata).is_some()).await?;
         let endpoint = discovered(&known.metadata)
             .ok_or(IdmError::Endpoints("discovery names no such endpoint; state it in the file"))?;
-        // A partner's metadata must not make us call services of our own machine (server-side request forgery).
-        if leads_to_this_machine(endpoint) && !leads_to_this_machine(&self.settings.issuer) {
+        // A partner's metadata must not make us call, with credentials and tokens, whom it likes (server-side request forgery).
+        let (issuer, hosts) = (&self.settings.issuer, &self.settings.endpoint_hosts);
+        if !is_same_site(issuer, endpoint) && !is_at(hosts, endpoint) {
             return Err(IdmError::Endpoints(
-                "discovery names an endpoint on this machine; state it in the file if meant",
+                "discovery names an endpoint on another site than the issuer's; list its host in endpoint_hosts, or state it",
             ));
         }
         Ok(endpoint.clone())
@@ -256,11 +259,15 @@ mod tests {
         assert!(well_known("IdMS.server.com:9031").is_empty(), "the seeds' issuer is no URL");
     }
 
-    /// What discovery finds when `issuer` names `token_endpoint`.
+    /// What discovery finds when `issuer` names `token_endpoint`, and `tokens.example` is listed.
     async fn named(issuer: &str, token_endpoint: &str) -> Result<String, IdmError> {
         let (clock, _hand) = Clock::manual(crate::clock::Timestamp::from_unix_seconds(0));
-        let settings =
-            EndpointSettings { issuer: issuer.to_owned(), discovery: true, ..EndpointSettings::default() };
+        let settings = EndpointSettings {
+            issuer: issuer.to_owned(),
+            discovery: true,
+            endpoint_hosts: vec!["tokens.example".to_owned()],
+            ..EndpointSettings::default()
+        };
         let endpoints = Endpoints::new(settings, clock);
         let token_endpoint = Some(token_endpoint.to_owned());
         let metadata = IdmMetadata { issuer: issuer.to_owned(), token_endpoint, ..IdmMetadata::default() };
@@ -270,20 +277,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_partner_cannot_point_us_at_our_own_machine() {
+    async fn a_partner_cannot_point_us_at_servers_that_are_not_its_own() {
+        let issuer = "https://idm.county.example";
         for endpoint in [
             "https://127.0.0.1:9090/metrics",
-            "https://0.0.0.0:9090/metrics",
-            "https://[::]:9090/metrics",
             "https://[::ffff:127.0.0.1]:9090/metrics",
             "https://localhost.:9090/metrics",
             "https://169.254.169.254/latest",
+            "https://10.0.0.1/admin",
+            "https://redis.home.example/token",
+            "https://tokens.example.evil.example/token",
         ] {
-            let found = named("https://idm.example", endpoint).await;
+            let found = named(issuer, endpoint).await;
             assert!(matches!(found, Err(IdmError::Endpoints(_))), "{endpoint}: {found:?}");
-            assert_eq!(named("http://127.0.0.1:8081", endpoint).await.as_deref(), Ok(endpoint));
         }
-        let elsewhere = "https://tokens.example/token";
-        assert_eq!(named("https://idm.example", elsewhere).await.as_deref(), Ok(elsewhere));
+        for endpoint in ["https://login.county.example/token", "https://tokens.example/token"] {
+            assert_eq!(named(issuer, endpoint).await.as_deref(), Ok(endpoint));
+        }
     }
 }

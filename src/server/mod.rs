@@ -145,7 +145,12 @@ fn listen_public(
 fn listen_admin(settings: &ServerSettings, api: Data<AdminApi>) -> Result<(SocketAddr, Server), ServerError> {
     let address = settings.admin_listen;
     let connections = watched_connections(settings);
-    let app = move || App::new().wrap(from_fn(api::busy)).configure(|config| api::admin(&api, config));
+    let app = move || {
+        App::new()
+            .wrap(from_fn(api::busy))
+            .wrap(api::admin::headers())
+            .configure(|config| api::admin(&api, config))
+    };
     let bound = HttpServer::new(app)
         .on_connect(move |stream, data| connections.accepted(stream, data))
         .keep_alive(KeepAlive::Os)

@@ -31,6 +31,8 @@ pub struct AuditRecord<'a> {
     pub client: &'a str,
     /// Digest of the user.
     pub user: Option<&'a [u8]>,
+    /// The user's name, where the operator wants it; else empty.
+    pub user_id: &'a str,
     /// The partner's id; empty before it was found.
     pub partner: &'a str,
     /// `ok`, or the stable code of the error.
@@ -189,6 +191,7 @@ impl Buffer {
         text.extend_from_slice(&[b'.', digit(100), digit(10), digit(1), b'Z', b'"']);
         for (member, value) in [
             (",\"client\":", record.client),
+            (",\"user_id\":", record.user_id),
             (",\"partner\":", record.partner),
             (",\"scope\":", record.scope),
         ] {

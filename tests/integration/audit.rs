@@ -1,6 +1,6 @@
 //! The audit log, as an operator finds it: one record for each decision, and no token in it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::federation::{CLIENT, GROUP_MANAGEMENT, PARTNER, Setup};
 
@@ -46,4 +46,22 @@ async fn every_decision_is_a_record_and_none_holds_a_token() {
         assert!(!text.contains(&token[token.len() - 40..]), "a token in the audit log");
     }
     assert!(!text.contains("alice"), "a name in the audit log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_are_named_where_the_operator_wants_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("audit.jsonl");
+    let audit = format!("[audit]\nuser = \"id\"\nfile = {:?}", file.display().to_string());
+    let federation = Setup::new().broker(&audit).start().await;
+    let odd = federation.home_token_with("alice", json!({ "sub": "a\"b\n{}", "mcptt_id": null }));
+    for token in [federation.home_token("alice"), federation.home_token("alice"), odd] {
+        federation.exchange_token(&token, &[]).await;
+    }
+    federation.broker.stop().await;
+    let text = std::fs::read_to_string(&file).unwrap();
+    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let names: Vec<_> =
+        records.map(|record| record["user_id"].as_str().unwrap_or_default().to_owned()).collect();
+    assert_eq!(names, ["alice@mcx.example", "alice@mcx.example", "a\"b\n{}"]);
 }

@@ -7,6 +7,7 @@
     reason = "tests and their harness fail by panicking, and run one future each"
 )]
 
+mod admin_listener;
 mod audit;
 mod authgent;
 mod authgent_broker;

@@ -132,3 +132,26 @@ async fn who_may_not_purge_is_told_before_the_body_is_read() {
     let answer = ask(&mut stream, head).await;
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_together_may_ask_so_often() {
+    let federation = Setup::new().broker("[server]\nrequests_per_second = 2").start().await;
+    let alice = federation.home_token("alice");
+    for _ in 0..2 {
+        assert_eq!(federation.exchange_token(&alice, &[]).await.status, 200);
+    }
+    let answer = federation.exchange_token(&alice, &[]).await;
+    assert_eq!(answer.outcome(), (429, "temporarily_unavailable".to_owned()), "{}", answer.text);
+    assert!(answer.headers.contains_key("retry-after"));
+    for (path, form) in
+        [("/revoke", "token=x&client_id=mcptt_client"), ("/backchannel-logout", "logout_token=x")]
+    {
+        let request = http().post(format!("{}{path}", federation.broker.url()));
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
+        assert_eq!(Answer::of(request).await.status, 429, "{path}");
+    }
+    assert_eq!(federation.broker.outcomes("too_many_requests").await, 1);
+    federation.hand.advance(Duration::from_secs(1));
+    assert_eq!(federation.exchange_token(&alice, &[]).await.status, 200);
+    assert_eq!(federation.partner.requests(Endpoint::Token), 1);
+}
