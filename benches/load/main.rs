@@ -36,6 +36,7 @@ mod options;
 mod programs;
 mod quiet;
 mod report;
+mod revocation;
 mod stampede;
 mod statistics;
 mod tokens;
@@ -73,6 +74,7 @@ fn main() {
             Scenario::Hits => hits::run(&bench, &mut report),
             Scenario::Cold => cold::run(&bench, &mut report),
             Scenario::Stampede => stampede::run(&bench, &mut report),
+            Scenario::Revocation => revocation::run(&bench, &mut report),
             Scenario::Million => million::run(&bench, &mut report),
         }
     }

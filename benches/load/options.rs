@@ -47,6 +47,8 @@ pub(crate) enum Scenario {
     Cold,
     /// A thousand requests for one token that must be obtained, at one broker and at two
     Stampede,
+    /// A token that is taken back at one of two brokers
+    Revocation,
     /// A million users
     Million,
 }
@@ -59,6 +61,7 @@ impl Scenario {
             Self::Hits => "cached tokens",
             Self::Cold => "a token that must be obtained",
             Self::Stampede => "a thousand at once for one token",
+            Self::Revocation => "a token that is taken back",
             Self::Million => "a million users",
         }
     }

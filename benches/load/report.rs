@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::support::machine;
 
 /// What each key says, in the order of the table.
-const MEANINGS: [(&str, &str); 13] = [
+const MEANINGS: [(&str, &str); 15] = [
     ("bare_over_bare", "noise: the bare server, twice"),
     ("memory_over_bare", "token in memory, one user; requests/s over the bare server's"),
     ("memory_10k_over_bare", "token in memory, 10,000 users; over the bare server under the same requests"),
@@ -19,6 +19,11 @@ const MEANINGS: [(&str, &str); 13] = [
     ("cold_added_ms_p50", "ms that the broker adds to both legs when a token must be obtained, median"),
     ("stampede_partner_calls", "calls to an identity server for 1,000 requests at once for one token"),
     ("stampede_two_replicas_partner_calls", "the same, at two brokers on one Redis"),
+    ("revoked_elsewhere_ms_max", "ms until another replica refuses a revoked home token, the worst of 20"),
+    (
+        "signed_out_elsewhere_ms_max",
+        "ms until another replica refuses a user who was signed out, the worst of 20",
+    ),
     ("redis_bytes_per_user", "bytes in Redis for each user"),
     ("memory_bytes_per_user", "resident bytes for each user beyond the partner's token"),
     ("p99_million_over_thousand", "99th percentile of a hit with all users over that with 1,000"),

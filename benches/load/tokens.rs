@@ -71,6 +71,16 @@ pub(crate) fn home_token(key: &SigningKey, user: u32) -> String {
     sign(key, "at+jwt", &claims)
 }
 
+/// What the home IdM sends when the user signs out. Made in the second of the home token, which it ends all the same.
+pub(crate) fn logout_token(key: &SigningKey, user: u32) -> String {
+    let now = now();
+    let claims = json!({
+        "iss": HOME_ISSUER, "sub": format!("user-{user:07}"), "aud": "mcx-broker", "iat": now, "exp": now + 120,
+        "jti": format!("logout-{user}"), "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+    });
+    sign(key, "logout+jwt", &claims)
+}
+
 /// What the user's client sends.
 pub(crate) fn request_body(home_token: &str) -> String {
     request::body(home_token, RESOURCE)

@@ -1,13 +1,15 @@
 //! Clients that hold their place for nothing, and more than can be served.
 
+use std::time::Duration;
+
 use mcx_token_broker::sandbox::{Endpoint, Fault};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::broker::Broker;
+use crate::support::broker::{Answer, Broker};
 use crate::support::federation::Setup;
-use crate::support::{PATIENCE, until};
+use crate::support::{PATIENCE, http, until};
 
 /// The shortest times that can be configured: a head may take a second, and as long before it a connection is kept.
 const IMPATIENT: &str = "[server]\nrequest_timeout = \"200ms\"\nkeep_alive = \"1s\"";

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use crate::support::broker::Answer;
 use crate::support::federation::{CLIENT, Federation, PARTNER, Setup};
-use crate::support::http;
 use crate::support::process::Process;
 use crate::support::redis::Redis;
+use crate::support::{http, until};
 
 const HOME_SECRET: &str = "canary-home-secret-1f0c";
 const PARTNER_SECRET: &str = "canary-partner-secret-2f0c";
@@ -138,11 +138,15 @@ fn setup(redis: &Redis) -> Setup {
     std::fs::write(&key, SEALING_KEY).unwrap();
     let password = redis.file("password").display().to_string();
     std::fs::write(&password, REDIS_PASSWORD).unwrap();
+    let audit = redis.file("audit.jsonl").display().to_string();
     let broker = format!(
         r#"
         [log]
         filter = "trace,actix_http::h1=trace,hyper=trace,hyper_util::client::legacy=trace,reqwest=trace,redis=trace"
         format = "json"
+        [audit]
+        file = "{audit}"
+        user = "id"
         [admin]
         bearer_token = "{ADMIN_TOKEN}"
         [home.client]
@@ -196,6 +200,7 @@ async fn whatever_comes_of_an_exchange_nothing_leaks() {
     successes(&mut scene).await;
     refusals(&mut scene).await;
     failures_of_peers(&mut scene).await;
+    giving_up(&mut scene).await;
     redis_faults(&mut scene).await;
     missing_keys(&mut scene).await;
     taking_back(&mut scene).await;
@@ -213,6 +218,9 @@ async fn whatever_comes_of_an_exchange_nothing_leaks() {
     let log = scene.process.take().unwrap().finish();
     let text = log.join("\n");
     scene.assert_hidden("the log", &text);
+    let audit = std::fs::read_to_string(scene.redis.file("audit.jsonl")).unwrap();
+    assert!(audit.lines().count() > 50, "decisions were written down");
+    scene.assert_hidden("the audit log", &audit);
     for line in &log {
         assert!(serde_json::from_str::<Value>(line).is_ok(), "not a JSON object on a line: {line}");
     }
@@ -306,6 +314,18 @@ async fn taking_back(scene: &mut Scene) {
         let answer = Answer::of(http().post(format!("{}/{endpoint}", scene.public)).form(&form)).await;
         scene.answers.push(format!("{:?}\n{}", answer.headers, answer.text));
     }
+}
+
+/// A partner token that is taken back, at the partner too, which answers with what it was sent.
+async fn giving_up(scene: &mut Scene) {
+    let token = scene.ask(&[], None).await.text_of("access_token");
+    assert!(!token.is_empty());
+    let echo = Fault::Status { status: 400, body: format!("{FROM_A_PEER} {token}") };
+    scene.federation.partner.fault(Endpoint::Revoke, echo);
+    let form = [("token", token.as_str()), ("client_id", CLIENT)];
+    let answer = Answer::of(http().post(format!("{}/revoke", scene.public)).form(&form)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    until("the partner is told", async || scene.federation.partner.requests(Endpoint::Revoke) > 0).await;
 }
 
 /// What identity servers get wrong. They may answer with what they were sent, or with secrets of their own.
@@ -417,5 +437,24 @@ async fn nothing_that_is_kept_in_memory_shows_its_secrets() {
         for private in ["PRIVATE KEY", "\"d\":", "oct"] {
             assert!(!text.contains(private), "{place} shows {private}");
         }
+    }
+}
+
+/// Its tokens are made up as it runs. None can be cut so that no run of forty characters of its alphabet is left, and nothing
+/// else that is printed has one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demonstration_at_its_most_talkative_prints_no_token_and_no_secret() {
+    let output = Command::new(env!("CARGO_BIN_EXE_mcx-token-broker"))
+        .args(["demo", "--once", "--log", "trace"])
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("TRACE") && text.contains("cold exchange"), "{text}");
+    let is_of_token = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    let longest = text.split(|character| !is_of_token(character)).max_by_key(|run| run.len()).unwrap();
+    assert!(longest.len() < 40, "{longest}");
+    for secret in ["broker-secret", "partner-secret"] {
+        assert!(!text.contains(secret), "{secret}");
     }
 }
