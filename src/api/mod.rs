@@ -103,6 +103,10 @@ pub struct AdminApi {
     pub readiness: Readiness,
     /// What is degraded, for people: the broker serves all the same.
     pub exchange: Arc<Exchange>,
+    /// What operators take away.
+    pub audit: AuditLog,
+    /// Time.
+    pub clock: Clock,
 }
 
 /// Whether the broker takes requests: from when it listens until it is told to stop.

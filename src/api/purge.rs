@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::{AdminApi, admin, body};
 use crate::cache::Purge;
+use crate::telemetry::audit::AuditRecord;
 
 /// An id in some JSON is far shorter, and comes at once.
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -62,9 +63,24 @@ pub async fn post(request: HttpRequest, mut payload: Payload, api: Data<AdminApi
     for purge in &purges {
         replicas_told &= api.exchange.cache.purge(purge).await;
     }
+    record(&api, purges.first(), replicas_told);
     api.metrics.purge(scope);
     tracing::warn!(scope, replicas_told, "purged by the operator");
     HttpResponse::Ok().json(json!({ "purged": scope, "replicas_told": replicas_told }))
+}
+
+/// Who loses tokens is written down like who gets them.
+fn record(api: &AdminApi, purge: Option<&Purge>, replicas_told: bool) {
+    let outcome = if replicas_told { "ok" } else { "replicas_not_told" };
+    let at_millis = api.clock.now().unix_millis();
+    let mut record = AuditRecord { at_millis, source: "purge", outcome, ..AuditRecord::default() };
+    match purge {
+        Some(Purge::User(user)) => record.user = Some(user),
+        Some(Purge::Client(id)) => record.client = id,
+        Some(Purge::Partner(id)) => record.partner = id,
+        Some(Purge::Entry(_) | Purge::All) | None => {}
+    }
+    api.audit.record(&record);
 }
 
 fn unknown(what: &str) -> HttpResponse {

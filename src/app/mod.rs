@@ -51,6 +51,7 @@ impl App {
         if let Some(path) = self.audit_file {
             self.public.audit = AuditLog::to_file(&path, self.public.metrics.clone())
                 .map_err(|error| ServerError::Audit { path, error })?;
+            self.admin.audit = self.public.audit.clone();
         }
         let running = server::start(&self.server, self.public, self.admin)?;
         if let Some(keys) = self.home_keys {
@@ -120,6 +121,8 @@ impl Wiring<'_> {
                 metrics: self.metrics,
                 readiness,
                 exchange,
+                audit: AuditLog::off(),
+                clock: self.clock.clone(),
             },
             home_keys,
             cache,

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::support::broker::Answer;
 use crate::support::federation::{CLIENT, GROUP_MANAGEMENT, PARTNER, Setup};
+use crate::support::http;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_decision_is_a_record_and_none_holds_a_token() {
@@ -64,4 +66,41 @@ async fn users_are_named_where_the_operator_wants_it() {
     let names: Vec<_> =
         records.map(|record| record["user_id"].as_str().unwrap_or_default().to_owned()).collect();
     assert_eq!(names, ["alice@mcx.example", "alice@mcx.example", "a\"b\n{}"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_away_is_a_record_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("audit.jsonl");
+    let audit = format!("[audit]\nfile = {:?}", file.display().to_string());
+    let federation = Setup::new().broker(&audit).start().await;
+    let alice = federation.home_token("alice");
+    federation.exchange_token(&alice, &[]).await;
+    for body in [r#"{"user": "alice@mcx.example"}"#, r#"{"partner": "county-fire"}"#, r#"{"all": true}"#] {
+        let purge = http().post(format!("{}/api/purge", federation.broker.admin_url()));
+        let purge = purge.header("content-type", "application/json").body(body);
+        assert_eq!(Answer::of(purge).await.status, 200);
+    }
+    let revoke = http().post(format!("{}/revoke", federation.broker.url()));
+    assert_eq!(
+        Answer::of(revoke.form(&[("token", alice.as_str()), ("client_id", CLIENT)])).await.status,
+        200
+    );
+    federation.broker.stop().await;
+    let text = std::fs::read_to_string(&file).unwrap();
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let member = |record: &Value, name: &str| record[name].as_str().unwrap_or_default().to_owned();
+    let seen: Vec<_> = records[1..]
+        .iter()
+        .map(|record| ["source", "outcome", "client", "partner"].map(|name| member(record, name)))
+        .collect();
+    let expected = [
+        ["purge", "ok", "", ""],
+        ["purge", "ok", "", PARTNER],
+        ["purge", "ok", "", ""],
+        ["token", "ok", CLIENT, ""],
+    ];
+    assert_eq!(seen, expected.map(|row| row.map(str::to_owned)));
+    let users: Vec<_> = records.iter().map(|record| member(record, "user")).collect();
+    assert!(!users[0].is_empty() && users[0] == users[1] && users[0] == users[4], "{users:?}");
 }

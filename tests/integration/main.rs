@@ -16,6 +16,7 @@ mod cache;
 mod callers;
 mod cli;
 mod coalescing;
+mod documents;
 mod errors;
 mod exchange;
 mod home_keys;
