@@ -31,5 +31,9 @@ async fn log_out(
     let token = TokenRef::from(revoke::token(&form, "logout_token", settings.max_token_bytes)?);
     let exchange = &api.exchange;
     let logout = api.logout_tokens.validate(exchange.subject_tokens.keys(), token).await?;
-    Ok(exchange.log_out(&logout, attempt).await?)
+    let outcome = exchange.log_out(&logout, attempt).await;
+    if outcome.is_err() {
+        api.logout_tokens.forget(&logout);
+    }
+    Ok(outcome?)
 }

@@ -41,6 +41,8 @@ pub struct Logout {
     pub session: Option<[u8; 8]>,
     /// When: `iat`.
     pub at: Timestamp,
+    /// `jti` of the token that said so.
+    pub id: String,
 }
 
 /// Why a logout token is not accepted (§2.6). The texts name claims, never values.
@@ -102,6 +104,11 @@ impl LogoutTokens {
         self.judge(&unverified)
     }
 
+    /// A logout that did not reach all is not used up: the home IdM repeats it, with the same token.
+    pub fn forget(&self, logout: &Logout) {
+        self.used.forget(&self.settings.issuer, &logout.id);
+    }
+
     /// The claims of a token whose signature is right.
     fn judge(&self, verified: &UnverifiedToken) -> Result<Logout, LogoutTokenError> {
         let (settings, now) = (&self.settings, self.clock.now());
@@ -133,7 +140,7 @@ impl LogoutTokens {
             return Err(LogoutTokenError::Nobody);
         }
         // Last: one that is refused for something else does not use it up.
-        let jti = claims.text("jti")?.ok_or(LogoutTokenError::Replayed)?;
+        let jti = name("jti")?.ok_or(LogoutTokenError::Replayed)?;
         if !self.used.use_once(&settings.issuer, jti, exp.plus(settings.leeway), now) {
             return Err(LogoutTokenError::Replayed);
         }
@@ -141,6 +148,7 @@ impl LogoutTokens {
             subject: subject.map(str::to_owned),
             session: session.map(|sid| session_digest(&settings.issuer, sid)),
             at,
+            id: jti.to_owned(),
         })
     }
 }

@@ -30,6 +30,14 @@ impl ReplayMemory {
         let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         clients.entry(client.to_owned()).or_default().use_once(sha256(jti.as_bytes()), expires_at, now)
     }
+
+    /// As if `jti` had not been used: what it was used for is to be asked for again.
+    pub fn forget(&self, client: &str, jti: &str) {
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(used) = clients.get_mut(client) {
+            used.until.remove(&sha256(jti.as_bytes()));
+        }
+    }
 }
 
 impl Used {
@@ -59,6 +67,10 @@ mod tests {
         assert!(!memory.use_once("a", "1", at(100), at(99)));
         assert!(memory.use_once("a1", "", at(100), at(0)), "lengths keep client and jti apart");
         assert!(memory.use_once("a", "1", at(200), at(100)), "expired, so it could not be used anyway");
+        memory.forget("b", "1");
+        assert!(!memory.use_once("a", "1", at(200), at(100)), "another client's");
+        memory.forget("a", "1");
+        assert!(memory.use_once("a", "1", at(200), at(100)));
     }
 
     #[test]

@@ -190,8 +190,8 @@ async fn without_redis_it_holds_here_the_caller_is_told_and_the_others_hear_when
     let answer = revoke(&pair.federation.broker, &[("token", &pair.alice), ("client_id", CLIENT)]).await;
     assert_eq!(answer.outcome(), (503, "temporarily_unavailable".to_owned()), "{}", answer.text);
     assert!(answer.headers.contains_key("retry-after"));
-    let answer =
-        log_out(&pair.federation, &pair.federation.broker, json!({ "sub": "bob@mcx.example" })).await;
+    let logout = json!({ "sub": "bob@mcx.example", "jti": "told twice" });
+    let answer = log_out(&pair.federation, &pair.federation.broker, logout.clone()).await;
     assert_eq!(answer.status, 503, "the home IdM tells us again: {}", answer.text);
     let broker = &pair.federation.broker;
     assert_eq!(outcome(&pair.federation, broker, &pair.alice).await, refused(), "here at once");
@@ -200,6 +200,10 @@ async fn without_redis_it_holds_here_the_caller_is_told_and_the_others_hear_when
     pair.federation.hand.advance(REST);
     pair.both_refuse(&pair.alice).await;
     pair.both_refuse(&bob).await;
+    for status in [200, 400] {
+        let answer = log_out(&pair.federation, &pair.federation.broker, logout.clone()).await;
+        assert_eq!(answer.status, status, "again, and then it is used up: {}", answer.text);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
