@@ -12,7 +12,7 @@ use crate::clock::{Timestamp, millis};
 use crate::home::{SecurityTokenRequest, User};
 use crate::idm::{Guard, Retries};
 use crate::oauth::scope::ScopeSet;
-use crate::partner::{GrantError, Names, Partner, PartnerToken};
+use crate::partner::{Bearer, GrantError, Names, Partner, PartnerToken};
 use crate::secret::Token;
 
 /// What policy has allowed, ready to be carried out.
@@ -31,6 +31,10 @@ pub(super) struct Chain {
 }
 
 impl Chain {
+    fn bearer(&self) -> Bearer<'_> {
+        Bearer { client_id: &self.client.id, user: self.presented.user }
+    }
+
     /// Whether the partner is called at all now: asked before anything is obtained, or given up, for that call.
     pub(super) fn check_partner(&self) -> Result<(), ExchangeError> {
         Ok(self.partner.idm.guard().check(self.ahead).map_err(GrantError::Idm)?)
@@ -46,7 +50,7 @@ impl Chain {
         loop {
             let (security_token, _) = self.security_token_with(&mut home_retries).await?;
             let asked_at = self.exchange.clock.now();
-            let grant = self.partner.redeem(&security_token, &self.client.id, &self.scope, asked_at);
+            let grant = self.partner.redeem(&security_token, self.bearer(), &self.scope, asked_at);
             match self.observed(Leg::Partner, grant).await {
                 Ok(token) => return Ok(self.cached(token, asked_at, asked_at)),
                 Err(error) => self.pause(guard, &mut retries, error).await?,
@@ -103,7 +107,7 @@ impl Chain {
     pub(super) async fn refreshed(&self, last: &CachedToken) -> Result<Option<CachedToken>, ExchangeError> {
         let now = self.exchange.clock.now();
         let Some(refresh_token) = last.kept_refresh_token() else { return Ok(None) };
-        let refresh = self.partner.refresh(refresh_token, &self.client.id, &self.scope, now);
+        let refresh = self.partner.refresh(refresh_token, self.bearer(), &self.scope, now);
         let outcome = self.observed(Leg::Partner, refresh).await;
         let code = match &outcome {
             Ok(Some(_)) => "ok",

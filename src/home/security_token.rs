@@ -121,7 +121,7 @@ impl SecurityTokens {
         parameters.set_if_some("audience", plan.audience.as_deref());
         parameters.set_if_some("scope", plan.scope.value(request.scope).as_deref());
         parameters.extend_fixed(&plan.parameters);
-        let response = self.idm.request_token(parameters, None).await.map_err(|error| match error {
+        let response = self.idm.request_token(parameters, None, None).await.map_err(|error| match error {
             IdmError::Refused(refusal) if refusal.is_any(&plan.subject_refusals) => {
                 SecurityTokenError::SubjectRefused(refusal)
             }

@@ -75,18 +75,20 @@ impl Idm {
         self.registration.as_ref().map(|registration| registration.id.as_str())
     }
 
-    /// Asks its token endpoint once, when the guard lets us. `client_id`: sent instead of our own id, where the partner knows the MCX client itself (B.7.4).
+    /// Asks its token endpoint once, when the guard lets us. `client_id`: sent instead of our own id, where the partner knows
+    /// the MCX client itself (B.7.4). `user`: as in [`Guard::call`].
     pub async fn request_token(
         &self,
         mut parameters: Parameters,
         client_id: Option<&str>,
+        user: Option<[u8; 16]>,
     ) -> Result<TokenResponse, IdmError> {
         let call = async {
             let url = self.endpoints.token_endpoint(&self.http).await?;
             let answer = self.post(&url, &url, &mut parameters, client_id).await?;
             read_token_response(&answer)
         };
-        self.guard.call(call).await
+        self.guard.call(user, call).await
     }
 
     /// Posts an authenticated form to another of its endpoints (introspection, revocation), which has a guard of its own,
@@ -103,7 +105,7 @@ impl Idm {
             let answer = self.post(url, &token_endpoint, &mut parameters, client_id).await?;
             if answer.status == 200 { Ok(answer.body) } else { Err(failure(&answer)) }
         };
-        guard.call(call).await
+        guard.call(None, call).await
     }
 
     /// Fetches a public document: a key set.

@@ -31,6 +31,15 @@ pub struct PartnerToken {
     pub id_token: Option<Token>,
 }
 
+/// Who is to bear a token.
+#[derive(Debug, Clone, Copy)]
+pub struct Bearer<'b> {
+    /// The MCX client's own id.
+    pub client_id: &'b str,
+    /// Digest of the user.
+    pub user: [u8; 16],
+}
+
 /// Why there is no partner token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GrantError {
@@ -86,20 +95,17 @@ impl Partner {
     }
 
     /// Trades the security token, once: whatever happens, it is never sent again.
-    /// `client_id`: the MCX client's own; `scope`: in our names; `now`: before the call, so that the lifetime is
-    /// never overstated.
+    /// `scope`: in our names; `now`: before the call, so that the lifetime is never overstated.
     pub async fn redeem(
         &self,
         security_token: &Token,
-        client_id: &str,
+        bearer: Bearer<'_>,
         scope: &ScopeSet,
         now: Timestamp,
     ) -> Result<PartnerToken, GrantError> {
         let asked = self.scopes.to_partner(scope);
         let parameters = self.parameters(security_token, &asked);
-        let client_id = Some(client_id).filter(|_| self.forward_client_id);
-        let response =
-            self.idm.request_token(parameters, client_id).await.map_err(|error| self.classify(error))?;
+        let response = self.ask(parameters, bearer).await.map_err(|error| self.classify(error))?;
         self.accept(response, &asked, now).map_err(GrantError::Response)
     }
 
@@ -111,7 +117,7 @@ impl Partner {
     pub async fn refresh(
         &self,
         refresh_token: &Token,
-        client_id: &str,
+        bearer: Bearer<'_>,
         scope: &ScopeSet,
         now: Timestamp,
     ) -> Result<Option<PartnerToken>, GrantError> {
@@ -120,8 +126,7 @@ impl Partner {
         parameters.set("grant_type", grant_type::REFRESH_TOKEN);
         parameters.set("refresh_token", refresh_token.expose());
         parameters.set_if_some("scope", self.grant.scope.value(&asked).as_deref());
-        let client_id = Some(client_id).filter(|_| self.forward_client_id);
-        let response = match self.idm.request_token(parameters, client_id).await {
+        let response = match self.ask(parameters, bearer).await {
             Ok(response) => response,
             // A server error may be about this token alone, and the other grant work.
             Err(IdmError::Unavailable { status, .. }) if !matches!(status, 429 | 503) => return Ok(None),
@@ -134,6 +139,11 @@ impl Partner {
             token.kept_refresh_token.get_or_insert_with(|| refresh_token.clone());
         }
         Ok(token)
+    }
+
+    async fn ask(&self, parameters: Parameters, bearer: Bearer<'_>) -> Result<TokenResponse, IdmError> {
+        let client_id = Some(bearer.client_id).filter(|_| self.forward_client_id);
+        self.idm.request_token(parameters, client_id, Some(bearer.user)).await
     }
 
     fn parameters(&self, security_token: &Token, scope: &ScopeSet) -> Parameters {

@@ -10,7 +10,7 @@ pub mod waiting;
 
 pub use definition::{Partner, ScopeMask, Scopes};
 pub use demands::{Mismatch, Names};
-pub use grant::{GrantError, PartnerToken, ResponseFault};
+pub use grant::{Bearer, GrantError, PartnerToken, ResponseFault};
 pub use outcomes::{Outcome, Outcomes};
 pub use registry::{PartnerRegistry, TargetError};
 pub use revocation::RevocableToken;

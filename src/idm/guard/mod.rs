@@ -2,6 +2,7 @@
 
 mod breaker;
 mod bulkhead;
+mod complaints;
 mod retry;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use crate::clock::Clock;
 use crate::telemetry::metrics::{Guarded, Metrics};
 use breaker::{Breaker, Pass, Verdict};
 use bulkhead::Bulkhead;
+use complaints::Complaints;
 use retry::RetryBudget;
 
 /// A call that was given up before it ended says something about the server if it had this long.
@@ -42,6 +44,7 @@ pub struct Guard {
     settings: GuardSettings,
     bulkhead: Bulkhead,
     breaker: Breaker,
+    complaints: Complaints,
     budget: RetryBudget,
     clock: Clock,
     metrics: Guarded,
@@ -66,6 +69,7 @@ impl Guard {
             settings,
             bulkhead: Bulkhead::new(settings.bulkhead),
             breaker: Breaker::new(settings.breaker),
+            complaints: Complaints::default(),
             budget: RetryBudget::default(),
             clock,
             metrics: metrics.guarded(name),
@@ -84,18 +88,22 @@ impl Guard {
         self.breaker.check(self.clock.monotonic()).map_err(|pause| self.paused(pause))
     }
 
-    /// Makes a call when it is its turn.
+    /// Makes a call when it is its turn. `user`: digest of the one whom it is about, if it is about one.
     ///
     /// # Errors
     /// Those of the call, and those of [`Guard::check`].
-    pub async fn call<T>(&self, call: impl Future<Output = Result<T, IdmError>>) -> Result<T, IdmError> {
+    pub async fn call<T>(
+        &self,
+        user: Option<[u8; 16]>,
+        call: impl Future<Output = Result<T, IdmError>>,
+    ) -> Result<T, IdmError> {
         let _slot = self.bulkhead.enter().await.map_err(|_| self.overloaded())?;
         let now = self.clock.monotonic();
         // Not before: it may have opened while we waited.
         let pass = self.breaker.admit(now).map_err(|pause| self.paused(pause))?;
         let mut unsettled = Unsettled { guard: self, pass: Some(pass), since: now };
         let outcome = call.await;
-        unsettled.settle(self.verdict(outcome.as_ref().err()));
+        unsettled.settle(self.verdict(outcome.as_ref().err(), user));
         outcome
     }
 
@@ -124,10 +132,15 @@ impl Guard {
     }
 
     /// Only what the server is to blame for: a caller whose requests are refused must not be able to shut others out.
-    fn verdict(&self, error: Option<&IdmError>) -> Verdict {
+    fn verdict(&self, error: Option<&IdmError>, user: Option<[u8; 16]>) -> Verdict {
         match error {
             Some(IdmError::Unreachable | IdmError::NoAnswer) => Verdict::Failed(None),
             Some(IdmError::Unavailable { status: 500, .. }) if self.settings.is_shared => Verdict::Unknown,
+            Some(IdmError::Unavailable { status: 500, .. })
+                if user.is_some_and(|user| !self.complaints.counts(user, self.clock.monotonic())) =>
+            {
+                Verdict::Unknown
+            }
             // Too much of something, or too slow: of a request that went there.
             Some(IdmError::Unavailable { status: 408 | 429, .. }) => Verdict::Well,
             Some(IdmError::Unavailable { retry_after, .. }) => Verdict::Failed(*retry_after),
@@ -245,12 +258,25 @@ mod tests {
             (Some(IdmError::Paused(Duration::ZERO)), unknown, unknown),
             (Some(IdmError::Overloaded), unknown, unknown),
         ] {
-            let verdicts = [false, true].map(|is_shared| guard(is_shared).0.verdict(error.as_ref()));
+            let verdicts =
+                [false, true].map(|is_shared| guard(is_shared).0.verdict(error.as_ref(), Some([1; 16])));
             assert_eq!(verdicts, [of_a_partner, of_the_home_idm], "{error:?}");
         }
         let asked = Some(Duration::from_secs(7));
         let busy = IdmError::Unavailable { status: 503, retry_after: asked };
-        assert_eq!(guard(false).0.verdict(Some(&busy)), Verdict::Failed(asked));
+        assert_eq!(guard(false).0.verdict(Some(&busy), None), Verdict::Failed(asked));
+    }
+
+    #[test]
+    fn a_500_counts_once_for_each_user_and_what_is_about_nobody_always() {
+        let (guard, _) = guard(false);
+        let verdicts = |user| {
+            [500, 500, 503]
+                .map(|status| guard.verdict(Some(&unavailable(status)), user) == Verdict::Failed(None))
+        };
+        assert_eq!(verdicts(Some([1; 16])), [true, false, true]);
+        assert_eq!(verdicts(Some([2; 16])), [true, false, true]);
+        assert_eq!(verdicts(None), [true, true, true]);
     }
 
     #[test]
@@ -261,7 +287,7 @@ mod tests {
             (true, 60_000, BreakerState::Closed),
         ] {
             let (guard, hand) = guard(is_shared);
-            let mut call = Box::pin(guard.call(pending::<Result<(), IdmError>>()));
+            let mut call = Box::pin(guard.call(None, pending::<Result<(), IdmError>>()));
             assert!(call.as_mut().now_or_never().is_none());
             assert_eq!(guard.status().in_flight, 1);
             hand.advance(Duration::from_millis(millis));
@@ -274,15 +300,15 @@ mod tests {
     #[test]
     fn a_look_that_is_given_up_lets_another_one_look() {
         let (guard, hand) = guard(true);
-        let fails = || guard.call(async { Err::<(), _>(IdmError::NoAnswer) }).now_or_never().unwrap();
+        let fails = || guard.call(None, async { Err::<(), _>(IdmError::NoAnswer) }).now_or_never().unwrap();
         assert!(fails().is_err());
         assert_eq!(guard.status().breaker, BreakerState::Open);
         hand.advance(Duration::from_secs(5));
-        let mut look = Box::pin(guard.call(pending::<Result<(), IdmError>>()));
+        let mut look = Box::pin(guard.call(None, pending::<Result<(), IdmError>>()));
         assert!(look.as_mut().now_or_never().is_none());
         assert!(matches!(fails(), Err(IdmError::Paused(_))), "one at a time");
         drop(look);
-        assert!(guard.call(async { Ok(()) }).now_or_never().unwrap().is_ok());
+        assert!(guard.call(None, async { Ok(()) }).now_or_never().unwrap().is_ok());
         assert_eq!(guard.status().breaker, BreakerState::Closed);
     }
 }
