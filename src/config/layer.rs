@@ -8,6 +8,7 @@ use config::builder::DefaultState;
 use config::{Config, ConfigBuilder, ConfigError, Environment, Map, Source, Value, ValueKind};
 
 use super::problem::Problem;
+use super::table::{self, DEEPEST};
 
 /// The origin of what environment variables state.
 pub(super) const ENVIRONMENT: &str = "the environment";
@@ -17,8 +18,6 @@ pub(super) const FLAG: &str = "flag";
 const PREFIX: &str = "MCX_BROKER";
 /// The key that all layers are merged under.
 const ROOT: &str = "root";
-/// Most levels of a key of the environment or a flag.
-const DEEPEST: usize = 16;
 
 /// One layer: a table, each value of which knows where it was stated.
 #[derive(Clone, Default)]
@@ -34,17 +33,7 @@ impl fmt::Debug for Layer {
 impl Layer {
     /// A layer from TOML. `origin` is the file's name, as problems will print it.
     pub(super) fn from_toml(text: &str, origin: &str) -> Result<Self, Problem> {
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            let line = before.matches('\n').count() + 1;
-            let column = before.chars().rev().take_while(|character| *character != '\n').count() + 1;
-            Problem::new(
-                origin,
-                "",
-                format!("not TOML at line {line}, column {column} ({})", error.message()),
-                "correct that line; see https://toml.io",
-            )
-        })?;
+        let table = table::parse(text, origin)?;
         Ok(Self(table.into_iter().map(|(key, value)| (key, convert(value, &origin.to_owned()))).collect()))
     }
 

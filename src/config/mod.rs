@@ -32,6 +32,7 @@ mod scopes;
 mod security_token;
 mod server;
 mod signing;
+mod table;
 mod value;
 
 #[cfg(test)]
@@ -51,7 +52,9 @@ pub use file::{KeyFile, RotatedSecret, SecretFile, TextFile};
 pub use home::{BrokerNamedIn, Home, Introspection, RevokedTokenTakes, TokenProfile};
 pub use idm::Idm;
 pub use log::{Log, LogFormat};
-pub use partner::{PartnerDefaults, PartnerFile, conflicts, id_of, load_partner, partner_files};
+pub use partner::{
+    PartnerDefaults, PartnerFile, conflicts, id_of, load_partner, parse_partner, partner_files,
+};
 pub use preset::presets;
 pub use problem::{Problem, Problems};
 pub use registration::{

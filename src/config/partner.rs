@@ -136,11 +136,10 @@ pub fn load_partner(path: &Path, defaults: &PartnerDefaults) -> Result<PartnerFi
 }
 
 /// [`load_partner`] on the text of a file that need not exist.
-pub(super) fn parse_partner(
-    path: &Path,
-    text: &str,
-    defaults: &PartnerDefaults,
-) -> Result<PartnerFile, Problems> {
+///
+/// # Errors
+/// As there.
+pub fn parse_partner(path: &Path, text: &str, defaults: &PartnerDefaults) -> Result<PartnerFile, Problems> {
     let name = path.display().to_string();
     let stated = Layer::from_toml(text, &name).map_err(|problem| Problems(vec![problem]))?;
     let mut problems = Vec::new();

@@ -2,6 +2,9 @@
 
 use super::findings::Findings;
 
+/// Longer than any URL. A file of a megabyte, half of it placeholders for the other half, would become gigabytes.
+const LONGEST: usize = 8 * 1024;
+
 /// What the placeholders of one file stand for.
 pub(super) struct Placeholders<'v>(Vec<(&'static str, &'v str)>);
 
@@ -35,6 +38,10 @@ impl<'v> Placeholders<'v> {
                 return text.to_owned();
             };
             filled.push_str(if after.starts_with('/') { value.trim_end_matches('/') } else { value });
+            if filled.len() > LONGEST {
+                findings.fault(key, "is too long when filled in", format!("write at most {LONGEST} bytes"));
+                return text.to_owned();
+            }
             rest = after;
         }
         filled + rest

@@ -186,3 +186,40 @@ proptest! {
         }
     }
 }
+
+/// What a table of `levels` is nested by: the parts of keys count as much as brackets do.
+fn nested(levels: usize, parts: usize) -> String {
+    let key = vec!["a"; parts].join(".");
+    let (open, close) = (format!("{key} = {{ ").repeat(levels), " }".repeat(levels));
+    format!("[{key}]\n{open}x = 1{close}\n")
+}
+
+/// The stack of a thread of the runtime holds a third of what the toml crate lets through.
+#[test]
+fn depth_that_overflows_a_stack_is_a_problem_of_the_file() {
+    let problem = |text: &str| {
+        let problems = super::partner(text).unwrap_err().into_iter();
+        problems.map(|problem| (problem.key, problem.problem)).next().unwrap()
+    };
+    for (levels, parts) in [(78, 79), (40, 79), (20, 1), (1, 17)] {
+        let (key, problem) = problem(&nested(levels, parts));
+        assert!(key.is_empty() && problem.contains("levels deep"), "{levels} {parts}: {problem}");
+    }
+    for text in [nested(100, 1), nested(1, 100), nested(78, 79) + "a = 1\n[", nested(78, 79).repeat(2)] {
+        let (key, problem) = problem(&text);
+        assert!(key.is_empty() && problem.starts_with("not TOML"), "{problem}");
+    }
+    let (key, _) = problem(&nested(1, 5));
+    assert_eq!(key, "a", "what is not too deep is read");
+}
+
+#[test]
+fn placeholders_do_not_multiply_a_file() {
+    let issuer = format!("https://fire.example/{}", "x".repeat(4000));
+    let text = FIRE
+        .replace("https://idm.fire.example", &issuer)
+        .replace("source = \"mint\"", &format!("audience = \"{}\"", "{issuer}".repeat(50_000)));
+    let problems = super::partner(&text).unwrap_err();
+    let keys: Vec<_> = problems.iter().map(|problem| problem.key.as_str()).collect();
+    assert_eq!(keys, ["security_token.audience"]);
+}
