@@ -8,8 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
+use super::sealing::SealingKeys;
 use crate::clock::Timestamp;
-use crate::secret::Token;
+use crate::secret::{Token, WipedBytes};
 
 /// Names one entry by digests: neither a user nor a token can be read from a key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -128,6 +129,17 @@ impl CachedToken {
         self.further.as_ref().map_or(self.obtained_at, |further| further.chained_at)
     }
 
+    /// Seals it for `place`.
+    pub fn seal(&self, keys: &SealingKeys, place: &CacheKey) -> Option<Vec<u8>> {
+        keys.seal(place, &self.to_bytes())
+    }
+
+    /// Opens what was sealed for `place`; `None`: it was altered or moved, or it is not a token.
+    pub fn open(keys: &SealingKeys, place: &CacheKey, sealed: Vec<u8>) -> Option<Self> {
+        let mut sealed = WipedBytes::from(sealed);
+        keys.open(place, sealed.as_mut()).and_then(Self::from_bytes)
+    }
+
     /// Bytes of its texts.
     pub(super) fn text_bytes(&self) -> usize {
         self.texts().iter().map(|text| text.len()).sum()
@@ -150,7 +162,7 @@ impl CachedToken {
     }
 
     /// The plain form that is sealed: three times in milliseconds, then digest and epoch, then each text after its length.
-    pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+    fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(40 + 7 * 4 + self.text_bytes()));
         for time in [self.chained_at(), self.obtained_at, self.expires_at] {
             bytes.extend_from_slice(&time.unix_millis().to_be_bytes());
@@ -164,7 +176,7 @@ impl CachedToken {
     }
 
     /// Reads the plain form; `None` when it is not one.
-    pub(super) fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
+    fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
         let rest = &mut bytes;
         let [chained_at, obtained_at, expires_at] = [time(rest)?, time(rest)?, time(rest)?];
         let (digest, epoch) = (*take(rest)?, *take(rest)?);

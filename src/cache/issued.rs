@@ -5,8 +5,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::CacheKey;
 use super::entry::{CachedToken, put_text, take, text};
+use super::{CacheKey, SealingKeys};
 use crate::secret::TokenRef;
 
 /// Stands for the entry in the place that a note is sealed for: no entry can be passed off as one.
@@ -32,16 +32,26 @@ impl Issued {
     }
 
     /// Where the note of a token is, and what it is sealed for.
-    pub(super) fn place(token: TokenRef<'_>) -> CacheKey {
+    pub fn place(token: TokenRef<'_>) -> CacheKey {
         CacheKey { user: token.digest().half(), entry: NOTE }
     }
 
     /// The name of the note in Redis.
-    pub(super) fn name(place: &CacheKey) -> Vec<u8> {
-        [b"mcx:issued:", URL_SAFE_NO_PAD.encode(place.user).as_bytes()].concat()
+    pub(super) fn name(token: TokenRef<'_>) -> Vec<u8> {
+        [b"mcx:issued:", URL_SAFE_NO_PAD.encode(Self::place(token).user).as_bytes()].concat()
     }
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    /// Seals the note of `token`.
+    pub fn seal(&self, keys: &SealingKeys, token: TokenRef<'_>) -> Option<Vec<u8>> {
+        keys.seal(&Self::place(token), &self.to_bytes())
+    }
+
+    /// Opens the note of `token`; `None`: it was altered, or is another token's.
+    pub fn open(keys: &SealingKeys, token: TokenRef<'_>, mut sealed: Vec<u8>) -> Option<Self> {
+        keys.open(&Self::place(token), &mut sealed).and_then(Self::from_bytes)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
         let Self { key, client, partner, epoch } = self;
         let mut bytes = [key.user.as_slice(), &key.entry, epoch].concat();
         put_text(&mut bytes, client);
@@ -50,7 +60,7 @@ impl Issued {
     }
 
     /// `None`: another version.
-    pub(super) fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
+    fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
         let rest = &mut bytes;
         let key = CacheKey { user: *take(rest)?, entry: *take(rest)? };
         let epoch = *take(rest)?;

@@ -26,7 +26,7 @@ use super::sealing::SealingKeys;
 use super::{CacheKey, CachedToken, Issued};
 use crate::clock::{Clock, millis};
 use crate::random;
-use crate::secret::{TokenRef, WipedBytes};
+use crate::secret::TokenRef;
 use crate::telemetry::metrics::{Metrics, RedisOutcome};
 pub(super) use commands::{CHANNEL, Message};
 use commands::{GENERATIONS, Place};
@@ -167,7 +167,11 @@ impl RedisTier {
             self.run(&self.place(key).claim(&token, millis(LOCK_LIFE))).await?;
         Some(Claimed {
             entry: sealed.and_then(|sealed| {
-                if unseen { self.open_or_alarm(key, sealed) } else { self.open(key, sealed) }
+                if unseen {
+                    self.open_or_alarm(key, sealed)
+                } else {
+                    CachedToken::open(&self.keys, key, sealed)
+                }
             }),
             lock: match held_millis {
                 0 => Ok(Lock { key: *key, token }),
@@ -178,14 +182,14 @@ impl RedisTier {
 
     /// Whether the entry was kept; `Some(false)`: the lock was not ours any more, so the user may have been purged.
     pub(super) async fn keep(&self, lock: &Lock, token: &CachedToken, lifetime: Duration) -> Option<bool> {
-        let sealed = self.keys.seal(&lock.key, &token.to_bytes())?;
+        let sealed = token.seal(&self.keys, &lock.key)?;
         let command = self.place(&lock.key).keep(&lock.token, &sealed, millis(lifetime));
         self.run::<u8>(&command).await.map(|kept| kept == 1)
     }
 
     /// Replaces the entry while the lock is held; false: it was not replaced.
     pub(super) async fn replace(&self, lock: &Lock, token: &CachedToken) -> bool {
-        let Some(sealed) = self.keys.seal(&lock.key, &token.to_bytes()) else { return false };
+        let Some(sealed) = token.seal(&self.keys, &lock.key) else { return false };
         let command = self.place(&lock.key).replace(&lock.token, &sealed);
         self.run::<u8>(&command).await == Some(1)
     }
@@ -211,28 +215,26 @@ impl RedisTier {
         let fields: HashMap<Vec<u8>, Vec<u8>> = self.run(&command).await.unwrap_or_default();
         let entry = |(field, sealed): (Vec<u8>, Vec<u8>)| {
             let key = CacheKey { user: *user, entry: field.try_into().ok()? };
-            Some((key, self.open(&key, sealed)?))
+            Some((key, CachedToken::open(&self.keys, &key, sealed)?))
         };
         fields.into_iter().filter_map(entry).collect()
     }
 
     /// Notes where a token is kept; see [`Issued`].
     pub(super) async fn note_issued(&self, key: &CacheKey, token: &CachedToken, lifetime: Duration) {
-        let place = Issued::place(TokenRef::from(&token.access_token));
-        let Some(sealed) = self.keys.seal(&place, &Issued::of(key, token).to_bytes()) else { return };
+        let issued = TokenRef::from(&token.access_token);
+        let Some(sealed) = Issued::of(key, token).seal(&self.keys, issued) else { return };
         let mut command = redis::cmd("SET");
-        command.arg(Issued::name(&place)).arg(sealed).arg("PX").arg(millis(lifetime));
+        command.arg(Issued::name(issued)).arg(sealed).arg("PX").arg(millis(lifetime));
         self.run::<redis::Value>(&command).await;
     }
 
     /// What is noted of a token. `None`: no answer.
     pub(super) async fn issued(&self, token: TokenRef<'_>) -> Option<Option<Issued>> {
-        let place = Issued::place(token);
         let mut command = redis::cmd("GET");
-        command.arg(Issued::name(&place));
-        let mut sealed: Option<Vec<u8>> = self.run(&command).await?;
-        let plain = sealed.as_mut().and_then(|sealed| self.keys.open(&place, sealed));
-        Some(plain.and_then(Issued::from_bytes))
+        command.arg(Issued::name(token));
+        let sealed: Option<Vec<u8>> = self.run(&command).await?;
+        Some(sealed.and_then(|sealed| Issued::open(&self.keys, token, sealed)))
     }
 
     /// Carries out commands that a purge consists of; false: not all of them were.
@@ -321,18 +323,13 @@ impl RedisTier {
     }
 
     fn open_or_alarm(&self, key: &CacheKey, sealed: Vec<u8>) -> Option<CachedToken> {
-        let opened = self.open(key, sealed);
+        let opened = CachedToken::open(&self.keys, key, sealed);
         if opened.is_none() {
             // Another key, or a hand in the store.
             tracing::warn!(?key, "an entry in Redis does not open with any sealing key, or not in its place");
             self.metrics.redis(RedisOutcome::Unsealable);
         }
         opened
-    }
-
-    fn open(&self, key: &CacheKey, sealed: Vec<u8>) -> Option<CachedToken> {
-        let mut sealed = WipedBytes::from(sealed);
-        self.keys.open(key, sealed.as_mut()).and_then(CachedToken::from_bytes)
     }
 
     fn place(&self, key: &CacheKey) -> Place {

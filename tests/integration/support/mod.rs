@@ -15,6 +15,7 @@ pub(crate) mod redis_cluster;
 pub(crate) mod redis_sentinel;
 pub(crate) mod redis_tls;
 pub(crate) mod refused;
+pub(crate) mod spoilt;
 pub(crate) mod tier;
 
 /// A bound for what must happen at once; reached only when it does not happen at all.

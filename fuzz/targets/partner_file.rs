@@ -1,0 +1,5 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    mcx_token_broker_fuzz::partner_file::check(input);
+});
