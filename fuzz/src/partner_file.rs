@@ -50,7 +50,8 @@ pub fn check(input: &[u8]) -> bool {
     }
 }
 
-fn read(text: &str) -> Result<PartnerFile, config::Problems> {
+/// Reads the text of `fire.toml`.
+pub fn read(text: &str) -> Result<PartnerFile, config::Problems> {
     config::parse_partner(Path::new("fire.toml"), text, &DEFAULTS)
 }
 

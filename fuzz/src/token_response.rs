@@ -1,15 +1,20 @@
 //! What an identity server answers: a token response, or a refusal. Both are read from the same bytes.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use mcx_token_broker::cache::{CachedToken, Issue, Lifetimes};
 use mcx_token_broker::clock::Timestamp;
+use mcx_token_broker::config::PartnerFile;
 use mcx_token_broker::oauth::refusal::Refusal;
 use mcx_token_broker::oauth::scope::{MAX_SCOPES, ScopeSet};
+use mcx_token_broker::oauth::security_token::LegScope;
 use mcx_token_broker::oauth::token_response::{ExpiresIn, GrantedResponse, TokenResponse};
+use mcx_token_broker::partner::{PartnerToken, Scopes};
 use mcx_token_broker::secret::Token;
 use serde_json::Value;
+
+use super::partner_file;
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_700_000_000);
 const CENTURY: Duration = Duration::from_secs(3_155_760_000);
@@ -35,7 +40,57 @@ pub fn check(input: &[u8]) -> bool {
     }
     no_member_twice(input);
     rendered(&response);
+    for (partner, scopes) in PARTNERS.iter() {
+        as_partner(input, partner, scopes);
+    }
     true
+}
+
+/// Two partners: one by the defaults, one whose file takes what can be taken.
+static PARTNERS: LazyLock<[(PartnerFile, Scopes); 2]> = LazyLock::new(|| {
+    let lax = "[grant]\nscope = [\"a\", \"z\"]\nassumed_lifetime = \"5m\"\nmax_lifetime = \"10m\"\ntolerated_scopes = [\"t\"]\n\
+               forward_refresh_token = true\nforward_id_token = true\n";
+    ["", lax].map(|grant| {
+        let partner = partner_file::read(&format!("{PARTNER}{grant}")).expect("a partner file");
+        let map = partner.scopes.map.clone().into_iter().collect();
+        let scopes = Scopes::new(partner.scopes.allowed.clone(), &partner.scopes.default, map);
+        (partner, scopes)
+    })
+});
+const PARTNER: &str = r#"
+resource = "https://idm.fire.example"
+idm.issuer = "https://idm.fire.example"
+client = { id = "mcx-home", secret = "s" }
+scopes = { allowed = ["a", "b", "c"], default = ["a"], map = { b = "theirs" } }
+"#;
+
+/// What is kept and handed out: never longer, never for more, and never another token than the file says.
+fn as_partner(body: &[u8], partner: &PartnerFile, scopes: &Scopes) {
+    let grant = &partner.grant;
+    let asked: ScopeSet = "a b".parse().expect("two scopes");
+    let response = TokenResponse::parse(body).expect("it was read before");
+    let (expires_in, no_scope) = (response.expires_in, response.scope.is_none());
+    let Ok(token) = PartnerToken::accept(response, grant, scopes, &scopes.to_partner(&asked), NOW) else {
+        return;
+    };
+    assert!(!token.scope.is_empty() && token.scope.is_subset(&asked), "{}", token.scope);
+    assert!(
+        NOW < token.expires_at && token.expires_at <= NOW.plus(grant.max_lifetime),
+        "{:?}",
+        token.expires_at
+    );
+    match expires_in {
+        ExpiresIn::Lifetime(lifetime) => assert!(token.expires_at <= NOW.plus(lifetime)),
+        ExpiresIn::Missing => assert!(!grant.assumed_lifetime.is_zero()),
+        ExpiresIn::NotPositive => panic!("it was dead on arrival"),
+    }
+    assert!(
+        !no_scope || !matches!(grant.scope, LegScope::Fixed(_)),
+        "it is granted a scope that nobody asked for"
+    );
+    assert!(token.id_token.is_none() || grant.forward_id_token);
+    assert!(token.refresh_token.is_none() || grant.forward_refresh_token);
+    assert!(token.kept_refresh_token.is_none() || !grant.forward_refresh_token && grant.use_refresh_token);
 }
 
 fn another_reader_reads_the_same(response: &TokenResponse, members: &Value) {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::definition::Partner;
+use super::definition::{Partner, Scopes};
 use super::demands::{self, Mismatch, Names};
 use crate::clock::Timestamp;
 use crate::idm::{IdmError, Parameters};
-use crate::oauth::grant::GrantType;
+use crate::oauth::grant::{Grant, GrantType};
 use crate::oauth::grant_type;
 use crate::oauth::refusal::Refusal;
 use crate::oauth::scope::ScopeSet;
@@ -106,7 +106,7 @@ impl Partner {
         let asked = self.scopes.to_partner(scope);
         let parameters = self.parameters(security_token, &asked);
         let response = self.ask(parameters, bearer).await.map_err(|error| self.classify(error))?;
-        self.accept(response, &asked, now).map_err(GrantError::Response)
+        PartnerToken::accept(response, &self.grant, &self.scopes, &asked, now).map_err(GrantError::Response)
     }
 
     /// Another access token for a refresh token (B.5.2, B.5.3). `None`: the partner does not take it any more, or answers
@@ -133,7 +133,7 @@ impl Partner {
             Err(error) if error.is_outage() => return Err(GrantError::Idm(error)),
             Err(_) => return Ok(None),
         };
-        let mut token = self.accept(response, &asked, now).ok();
+        let mut token = PartnerToken::accept(response, &self.grant, &self.scopes, &asked, now).ok();
         if let Some(token) = &mut token {
             // RFC 6749 §6: without a new one the old one goes on.
             token.kept_refresh_token.get_or_insert_with(|| refresh_token.clone());
@@ -186,40 +186,38 @@ impl Partner {
             other => GrantError::Idm(other),
         }
     }
+}
 
-    /// What the request said. A fixed `scope` is not what policy granted to this client: taken for it, a client that
-    /// may have one scope would get a token for all of them.
-    fn requested(&self, asked: &ScopeSet) -> ScopeSet {
-        match &self.grant.scope {
-            LegScope::Fixed(scope) => scope.clone(),
-            LegScope::Granted | LegScope::Omit => asked.clone(),
-        }
-    }
-
-    /// B.7.5. Missing `scope` means "as requested" (RFC 6749 §5.1).
-    fn accept(
-        &self,
+impl PartnerToken {
+    /// Believes a token response (B.7.5) as far as `grant` says. `asked`: in the partner's names; a missing `scope` means "as
+    /// requested" (RFC 6749 §5.1). `now`: before the call.
+    ///
+    /// # Errors
+    /// [`ResponseFault`].
+    pub fn accept(
         response: TokenResponse,
+        grant: &Grant,
+        scopes: &Scopes,
         asked: &ScopeSet,
         now: Timestamp,
-    ) -> Result<PartnerToken, ResponseFault> {
+    ) -> Result<Self, ResponseFault> {
         let token_type = response.token_type.as_deref().unwrap_or_default();
-        if !self.grant.token_types.iter().any(|known| known.eq_ignore_ascii_case(token_type)) {
+        if !grant.token_types.iter().any(|known| known.eq_ignore_ascii_case(token_type)) {
             return Err(ResponseFault::TokenType);
         }
         let lifetime = match response.expires_in {
             ExpiresIn::Lifetime(lifetime) => lifetime,
             ExpiresIn::NotPositive => return Err(ResponseFault::Expired),
-            ExpiresIn::Missing if self.grant.assumed_lifetime == Duration::ZERO => {
+            ExpiresIn::Missing if grant.assumed_lifetime == Duration::ZERO => {
                 return Err(ResponseFault::ExpiresInMissing);
             }
-            ExpiresIn::Missing => self.grant.assumed_lifetime,
+            ExpiresIn::Missing => grant.assumed_lifetime,
         };
         let granted = match response.scope {
-            None => self.requested(asked),
+            None => requested(grant, asked),
             Some(granted) => granted,
         };
-        let wider = granted.difference(asked).difference(&self.grant.tolerated_scopes);
+        let wider = granted.difference(asked).difference(&grant.tolerated_scopes);
         if !wider.is_empty() {
             return Err(ResponseFault::ScopeWider(wider));
         }
@@ -227,19 +225,28 @@ impl Partner {
         if granted.is_empty() {
             return Err(ResponseFault::ScopeEmpty);
         }
-        let (forward, keep) = (self.grant.forward_refresh_token, self.grant.use_refresh_token);
+        let (forward, keep) = (grant.forward_refresh_token, grant.use_refresh_token);
         let (refresh_token, kept_refresh_token) = match response.refresh_token {
             // Used by two, it would be taken for stolen.
             Some(token) if forward => (Some(token), None),
             token => (None, token.filter(|_| keep)),
         };
-        Ok(PartnerToken {
+        Ok(Self {
             access_token: response.access_token,
-            expires_at: now.plus(lifetime.min(self.grant.max_lifetime)),
-            scope: self.scopes.from_partner(&granted),
+            expires_at: now.plus(lifetime.min(grant.max_lifetime)),
+            scope: scopes.from_partner(&granted),
             kept_refresh_token,
             refresh_token,
-            id_token: response.id_token.filter(|_| self.grant.forward_id_token),
+            id_token: response.id_token.filter(|_| grant.forward_id_token),
         })
+    }
+}
+
+/// What the request said. A fixed `scope` is not what policy granted to this client: taken for it, a client that may have
+/// one scope would get a token for all of them.
+fn requested(grant: &Grant, asked: &ScopeSet) -> ScopeSet {
+    match &grant.scope {
+        LegScope::Fixed(scope) => scope.clone(),
+        LegScope::Granted | LegScope::Omit => asked.clone(),
     }
 }
