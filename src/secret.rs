@@ -129,6 +129,12 @@ impl TokenDigest {
         &self.0
     }
 
+    /// What stands for two tokens together.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        Self(sha256(&[self.0, other.0].concat()))
+    }
+
     /// The first half: as hard to meet by chance, and smaller.
     pub fn half(&self) -> [u8; 16] {
         let mut half = [0; 16];

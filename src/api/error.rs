@@ -145,6 +145,12 @@ impl TokenError {
             .collect()
     }
 
+    /// What the audit log is told: which check it was, in words. Parts of it may come from a caller or a peer, so it is
+    /// bounded.
+    pub fn reason(&self) -> String {
+        self.to_string().chars().take(MAX_DESCRIPTION).collect()
+    }
+
     /// The HTTP response.
     pub fn response(&self) -> HttpResponse {
         let (status, code) = self.status_and_error();
@@ -180,12 +186,19 @@ fn caller_error(error: &ExchangeError) -> (StatusCode, OAuthErrorCode) {
         }
         ExchangeError::Target(TargetError::Missing | TargetError::Conflict) => OAuthErrorCode::InvalidRequest,
         ExchangeError::Target(TargetError::Unknown) => OAuthErrorCode::InvalidTarget,
-        ExchangeError::Denied(Denied::OtherClientsToken) => OAuthErrorCode::InvalidRequest,
+        ExchangeError::Denied(
+            Denied::OtherClientsToken | Denied::Delegated | Denied::MayAct | Denied::ActorToken,
+        ) => OAuthErrorCode::InvalidRequest,
+        ExchangeError::Denied(Denied::Rule { for_scope: false, .. }) => OAuthErrorCode::InvalidTarget,
         ExchangeError::Denied(Denied::Partner) => OAuthErrorCode::UnauthorizedClient,
-        ExchangeError::Denied(Denied::Scope(_) | Denied::NoScope) => OAuthErrorCode::InvalidScope,
+        ExchangeError::Denied(Denied::Scope(_) | Denied::NoScope | Denied::Rule { .. }) => {
+            OAuthErrorCode::InvalidScope
+        }
         ExchangeError::Grant(GrantError::ScopeRefused(_)) => OAuthErrorCode::InvalidScope,
         ExchangeError::Grant(_) => OAuthErrorCode::InvalidTarget,
-        ExchangeError::SubjectToken(_) | ExchangeError::SecurityToken(_) => OAuthErrorCode::InvalidRequest,
+        ExchangeError::SubjectToken(_) | ExchangeError::ActorToken(_) | ExchangeError::SecurityToken(_) => {
+            OAuthErrorCode::InvalidRequest
+        }
         // Never the caller's fault.
         ExchangeError::Deadline(_)
         | ExchangeError::TooManyWaiting

@@ -168,6 +168,8 @@ fn record_of(attempt: &Attempt) -> AuditRecord<'_> {
         client: attempt.client_id(),
         user: attempt.user.as_ref().map(<[u8; 16]>::as_slice),
         user_id: attempt.user_id.as_deref().unwrap_or_default(),
+        actor: attempt.actor.as_ref().map(<[u8; 16]>::as_slice),
+        actor_id: attempt.actor_id.as_deref().unwrap_or_default(),
         partner: attempt.partner_id(),
         subject_token: attempt.subject_token.as_ref().map(|digest| &digest.as_bytes()[..8]),
         ..AuditRecord::default()

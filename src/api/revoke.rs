@@ -30,7 +30,8 @@ pub(super) fn answer(
     outcome: Result<(), TokenError>,
 ) -> HttpResponse {
     let code = outcome.as_ref().err().map_or("ok", TokenError::code);
-    api.audit.record(&AuditRecord { source: by, outcome: code, ..record_of(attempt) });
+    let reason = outcome.as_ref().err().map(TokenError::reason).unwrap_or_default();
+    api.audit.record(&AuditRecord { source: by, outcome: code, reason: &reason, ..record_of(attempt) });
     api.metrics.revocation(by, code);
     let _span = attempt.span().entered();
     let response = match outcome {

@@ -78,7 +78,7 @@ fn answer(api: &PublicApi, attempt: &Attempt, outcome: Result<Granted, TokenErro
 
 fn record(api: &PublicApi, attempt: &Attempt, outcome: &Result<Granted, TokenError>) {
     let mut record = AuditRecord { outcome: "ok", ..super::record_of(attempt) };
-    let security_token;
+    let (security_token, reason);
     match outcome {
         Ok(granted) => {
             record.source = granted.tier.map_or("partner", Tier::as_str);
@@ -94,7 +94,11 @@ fn record(api: &PublicApi, attempt: &Attempt, outcome: &Result<Granted, TokenErr
                 }
             }
         }
-        Err(error) => record.outcome = error.code(),
+        Err(error) => {
+            record.outcome = error.code();
+            reason = error.reason();
+            record.reason = &reason;
+        }
     }
     api.audit.record(&record);
 }

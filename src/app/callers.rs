@@ -42,6 +42,7 @@ impl Wiring<'_> {
             partners: names(&stated.partners),
             scopes: stated.scopes.clone(),
             subject_clients: names(&stated.subject_clients),
+            actor_tokens: stated.actor_tokens,
             rate_limit: stated
                 .requests_per_second
                 .map(|requests| RateLimit::per_second(requests, self.clock.clone())),
@@ -49,7 +50,7 @@ impl Wiring<'_> {
     }
 }
 
-fn names(selection: &config::Selection) -> Names {
+pub(super) fn names(selection: &config::Selection) -> Names {
     match selection {
         config::Selection::All => Names::All,
         config::Selection::Only(names) => Names::only(names.iter().map(String::as_str)),

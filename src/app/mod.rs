@@ -5,6 +5,7 @@ mod home;
 mod listeners;
 mod outbound;
 mod partners;
+mod policy;
 mod storage;
 
 use std::fmt::Display;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 use crate::api::{AdminApi, PublicApi, Readiness};
 use crate::cache::{self, TokenCache};
 use crate::clock::Clock;
-use crate::config::{self, Configuration, KeyFile, PartnerFile, Problem};
-use crate::exchange::{Exchange, ExchangeSettings, Parts, RevokedTokenTakes};
+use crate::config::{Configuration, KeyFile, PartnerFile, Problem};
+use crate::exchange::{Exchange, Parts};
 use crate::home::{HomeKeys, RemoteKeys, SecurityTokens};
 use crate::jose::{Algorithm, SigningKey, publish};
 use crate::oauth::security_token::SecurityTokenSource;
@@ -96,6 +97,7 @@ impl Wiring<'_> {
             subject_tokens: self.subject_tokens(&idm, keys),
             security_tokens: SecurityTokens::new(idm, self.signing.first().cloned(), self.clock.clone()),
             partners: Arc::new(PartnerRegistry::new(partners)),
+            rules: self.rules(),
             cache: Arc::clone(&cache),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
@@ -128,20 +130,6 @@ impl Wiring<'_> {
             cache,
             audit_file: self.configuration.audit.file.clone(),
         })
-    }
-
-    fn exchange_settings(&self) -> ExchangeSettings {
-        let cache = &self.configuration.cache;
-        ExchangeSettings {
-            timeout: self.configuration.server.request_timeout,
-            remember_refusals: cache.remember_refusals,
-            renewals: cache.renewals_per_partner,
-            names_users: self.configuration.audit.user == config::AuditedUser::Id,
-            revoked_token_takes: match self.configuration.home.revoked_token_takes {
-                config::RevokedTokenTakes::User => RevokedTokenTakes::User,
-                config::RevokedTokenTakes::Client => RevokedTokenTakes::Client,
-            },
-        }
     }
 
     fn problem(&mut self, file: impl AsRef<Path>, key: &str, problem: impl Display, remedy: &str) {

@@ -26,6 +26,8 @@ pub struct Client {
     /// The clients whose subject tokens it may present: its own, unless configured. Without this check one client
     /// could use tokens that were issued to another (subject-token substitution).
     pub subject_clients: Names,
+    /// Whether it may say who acts for a user (`actor_token`, RFC 8693 §2.1).
+    pub actor_tokens: bool,
     /// How often it may ask; `None`: as often as it likes.
     pub rate_limit: Option<RateLimit>,
 }
@@ -220,6 +222,7 @@ mod tests {
             partners: Names::All,
             scopes: None,
             subject_clients: own,
+            actor_tokens: false,
             rate_limit: None,
         }
     }

@@ -26,6 +26,8 @@ pub struct Client {
     /// The clients whose home tokens it may present. Default: itself only, so that a stolen token is of no use to
     /// another client (the confused deputy).
     pub subject_clients: Selection,
+    /// Whether it may send `actor_token` (RFC 8693 §2.1). Default: no.
+    pub actor_tokens: bool,
     /// How often it may ask; `None`: as often as it likes.
     pub requests_per_second: Option<NonZeroU32>,
 }
@@ -80,6 +82,7 @@ pub(super) struct ClientTable {
     #[serde(deserialize_with = "value::optional_scopes")]
     scopes: Option<ScopeSet>,
     subject_clients: Option<Vec<String>>,
+    actor_tokens: bool,
     requests_per_second: u32,
 }
 
@@ -108,6 +111,11 @@ pub(super) fn resolve(
         clients.extend(table.resolve(findings, &at));
     }
     clients
+}
+
+/// The ids that are stated.
+pub(super) fn ids(clients: &[ClientTable]) -> BTreeSet<String> {
+    clients.iter().map(|client| client.id.clone()).collect()
 }
 
 impl ClientTable {
@@ -149,6 +157,7 @@ impl ClientTable {
             partners,
             scopes: self.scopes,
             subject_clients,
+            actor_tokens: self.actor_tokens,
             requests_per_second: NonZeroU32::new(self.requests_per_second),
         })
     }
@@ -187,7 +196,7 @@ impl ClientTable {
     }
 }
 
-fn selection(findings: &mut Findings<'_>, key: &str, names: &[String]) -> Selection {
+pub(super) fn selection(findings: &mut Findings<'_>, key: &str, names: &[String]) -> Selection {
     if !names.iter().any(|name| name == "*") {
         return Selection::Only(names.iter().cloned().collect());
     }

@@ -50,6 +50,8 @@ pub struct Home {
     /// Where a home token must name the broker (as `client.id`), so that the first leg can succeed; any of these
     /// suffices. Empty: not checked.
     pub broker_named_in: Vec<BrokerNamedIn>,
+    /// What becomes of home tokens that say that somebody acts for their user.
+    pub delegated_tokens: DelegatedTokens,
     /// When the home IdM is asked about a token (RFC 7662).
     pub introspection: Introspection,
     /// How long an introspection answer counts: the time for which a revoked token still works.
@@ -106,6 +108,17 @@ pub enum RevokedTokenTakes {
     Client,
 }
 
+/// What becomes of home tokens that say that somebody acts for their user (`act`, RFC 8693 §4.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DelegatedTokens {
+    /// They are refused.
+    #[default]
+    Refuse,
+    /// Who acts is told on to the partner and written down.
+    Honour,
+}
+
 /// Where a home token may name the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -140,6 +153,7 @@ pub(super) struct HomeTable {
     client_id_claims: Vec<String>,
     required_claims: Option<Vec<String>>,
     broker_named_in: Vec<BrokerNamedIn>,
+    delegated_tokens: DelegatedTokens,
     introspection: Introspection,
     #[serde(deserialize_with = "value::duration")]
     introspection_cache: Duration,
@@ -177,6 +191,7 @@ impl Default for HomeTable {
             client_id_claims: texts(&["client_id", "azp"]),
             required_claims: None,
             broker_named_in: Vec::new(),
+            delegated_tokens: DelegatedTokens::default(),
             introspection: Introspection::Never,
             introspection_cache: Duration::from_secs(5),
             revoked_token_takes: RevokedTokenTakes::default(),
@@ -254,6 +269,7 @@ impl HomeTable {
             client_id_claims: self.client_id_claims,
             required_claims,
             broker_named_in: self.broker_named_in,
+            delegated_tokens: self.delegated_tokens,
             introspection: self.introspection,
             introspection_cache: self.introspection_cache,
             revoked_token_takes: self.revoked_token_takes,

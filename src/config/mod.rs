@@ -28,6 +28,7 @@ mod preset;
 mod problem;
 mod read;
 mod registration;
+mod rules;
 mod scopes;
 mod security_token;
 mod server;
@@ -49,7 +50,7 @@ pub use clients::{CallerAuthentication, Client, Selection};
 pub use connection::Connection;
 pub use exchange::ExchangeLimits;
 pub use file::{KeyFile, RotatedSecret, SecretFile, TextFile};
-pub use home::{BrokerNamedIn, Home, Introspection, RevokedTokenTakes, TokenProfile};
+pub use home::{BrokerNamedIn, DelegatedTokens, Home, Introspection, RevokedTokenTakes, TokenProfile};
 pub use idm::Idm;
 pub use log::{Log, LogFormat};
 pub use partner::{
@@ -60,6 +61,7 @@ pub use problem::{Problem, Problems};
 pub use registration::{
     AssertionAudience, Authentication, ClientAssertion, CredentialsEncoding, Registration,
 };
+pub use rules::Rule;
 pub use scopes::Scopes;
 pub use security_token::SecurityToken;
 pub use server::{Server, ServerTls};
@@ -115,6 +117,8 @@ pub struct Configuration {
     pub signing: Vec<SigningKeyFile>,
     /// Who may call.
     pub clients: Vec<Client>,
+    /// Which users may have tokens of which partners.
+    pub rules: Vec<Rule>,
     /// Where tokens are kept.
     pub cache: Cache,
     /// The partners, disabled ones too, by id.
@@ -136,6 +140,7 @@ struct BrokerTable {
     home: home::HomeTable,
     signing: signing::SigningTable,
     clients: Vec<clients::ClientTable>,
+    rules: Vec<rules::RuleTable>,
     cache: cache::CacheTable,
 }
 
@@ -175,6 +180,7 @@ pub fn load(sources: &Sources) -> Result<Configuration, Problems> {
     let required = sources.partners.is_some() || findings.is_stated("partners.directory");
     let files = partner_paths(&partners_directory, required, &mut findings);
     let known = files.iter().filter_map(|path| id_of(path)).collect();
+    let rules = rules::resolve(table.rules, &clients::ids(&table.clients), &known, &mut findings);
     let clients = clients::resolve(table.clients, &known, &mut findings);
     let Findings { mut problems, mut warnings, .. } = findings;
     let mut partners = Vec::new();
@@ -200,6 +206,7 @@ pub fn load(sources: &Sources) -> Result<Configuration, Problems> {
         home,
         signing,
         clients,
+        rules,
         cache,
         partners,
         partner_defaults,

@@ -22,8 +22,7 @@ impl Acquisition {
         let exchange = &self.chain.exchange;
         let outcome = self.obtain().await;
         if let Err(error) = &outcome {
-            let subject_token = self.chain.subject_token.digest();
-            exchange.refusals.remember(self.key, subject_token, error, exchange.clock.monotonic());
+            exchange.refusals.remember(self.key, self.chain.credential(), error, exchange.clock.monotonic());
             // The home IdM does not stand by this user any more, or the partner has turned it away: what is kept would
             // outlive that.
             if self.ahead_of.is_some() && error.is_definite() {
@@ -63,7 +62,7 @@ impl Acquisition {
 
     /// What was obtained for a home token that was taken back meanwhile is kept for nobody.
     fn still_stands(&self, token: CachedToken) -> Result<CachedToken, ExchangeError> {
-        self.chain.exchange.check_not_revoked(&self.chain.presented).map(|()| token)
+        self.chain.check_not_revoked().map(|()| token)
     }
 
     /// `None`: the user was purged meanwhile, as far as can be told.
@@ -86,7 +85,7 @@ impl Acquisition {
 
     /// By the refresh token of the last one, or by both legs.
     async fn fresh(&self, last: Option<Kept>, lock: Option<&Lock>) -> Result<CachedToken, ExchangeError> {
-        self.chain.exchange.check_not_revoked(&self.chain.presented)?;
+        self.chain.check_not_revoked()?;
         self.chain.check_partner()?;
         let cache = &self.chain.exchange.cache;
         if let Some(last) = last.filter(|last| self.chain.can_refresh(last))

@@ -28,6 +28,10 @@ pub struct Attempt {
     pub user: Option<[u8; 16]>,
     /// The same user by name, where it is to be written down.
     pub user_id: Option<String>,
+    /// Digest of whoever acts for the user, where somebody does.
+    pub actor: Option<[u8; 16]>,
+    /// The same by name, where it is to be written down.
+    pub actor_id: Option<String>,
     /// Digest of the home token, once it was validated.
     pub subject_token: Option<TokenDigest>,
     /// Of whom, once it is found.
@@ -45,6 +49,8 @@ impl Attempt {
             client: None,
             user: None,
             user_id: None,
+            actor: None,
+            actor_id: None,
             subject_token: None,
             partner: None,
             span: OnceCell::new(),

@@ -17,6 +17,8 @@ pub struct Wanted<'a> {
     pub partner: &'a Partner,
     /// Scopes of this partner, as this definition of it numbers them.
     pub scope: ScopeMask,
+    /// Whoever acts for the user by a token of its own.
+    pub actor: Option<&'a [u8; 16]>,
     /// What was asked for.
     pub requested: RequestedToken,
     /// [`crate::cache::TokenCache::generations`] of the two.
@@ -26,13 +28,14 @@ pub struct Wanted<'a> {
 /// The key of what is wanted for `subject`. `minted_from`: its claims, if the partner is told some of them by the broker.
 pub fn of(subject: &Subject<'_>, wanted: Wanted<'_>, minted_from: Option<&Claims>) -> CacheKey {
     let minted_from = minted_from.map(|claims| known_as(claims, wanted.partner));
-    let Wanted { client_id, partner, scope, requested, generations } = wanted;
+    let Wanted { client_id, partner, scope, actor, requested, generations } = wanted;
     let parts = Parts {
         identity: &subject.identity,
         client: client_id.as_bytes(),
         partner: partner.id.as_bytes(),
         epoch: &partner.epoch,
         scope: &scope.to_bytes(),
+        actor: actor.map_or(&[], <[u8; 16]>::as_slice),
         kind: &[requested as u8],
         generations: generations.as_flattened(),
         minted_from: minted_from.as_ref().map_or(&[], <[u8; 16]>::as_slice),
@@ -48,6 +51,7 @@ struct Parts<'p> {
     partner: &'p [u8],
     epoch: &'p [u8],
     scope: &'p [u8],
+    actor: &'p [u8],
     kind: &'p [u8],
     generations: &'p [u8],
     minted_from: &'p [u8],
@@ -55,8 +59,8 @@ struct Parts<'p> {
 
 impl Parts<'_> {
     fn key(self, user: [u8; 16]) -> CacheKey {
-        let Self { identity, client, partner, epoch, scope, kind, generations, minted_from } = self;
-        let entry = [identity, client, partner, epoch, scope, kind, generations, minted_from];
+        let Self { identity, client, partner, epoch, scope, actor, kind, generations, minted_from } = self;
+        let entry = [identity, client, partner, epoch, scope, actor, kind, generations, minted_from];
         CacheKey { user, entry: digest_of_parts(&entry) }
     }
 }
@@ -87,6 +91,7 @@ mod tests {
             partner,
             epoch: &[0; 32],
             scope,
+            actor: &[],
             kind,
             generations: &[0; 48],
             minted_from: &[0; 16],
@@ -113,12 +118,12 @@ mod tests {
         }
 
         #[test]
-        fn every_part_counts(part in 0usize..8, bytes in proptest::collection::vec(any::<u8>(), 1..6)) {
-            let empty: [&[u8]; 8] = [&[]; 8];
+        fn every_part_counts(part in 0usize..9, bytes in proptest::collection::vec(any::<u8>(), 1..6)) {
+            let empty: [&[u8]; 9] = [&[]; 9];
             let mut one = empty;
             one[part] = &bytes;
-            let key = |[identity, client, partner, epoch, scope, kind, generations, minted_from]: [&[u8]; 8]| {
-                Parts { identity, client, partner, epoch, scope, kind, generations, minted_from }.key([0; 16])
+            let key = |[identity, client, partner, epoch, scope, actor, kind, generations, minted_from]: [&[u8]; 9]| {
+                Parts { identity, client, partner, epoch, scope, actor, kind, generations, minted_from }.key([0; 16])
             };
             prop_assert_ne!(key(one), key(empty));
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::deadline::Deadline;
+use super::delegation::Actor;
 use super::{Exchange, ExchangeError, Leg};
 use crate::cache::{CachedToken, FurtherTokens, Issue, Presented};
 use crate::client::Client;
@@ -12,8 +13,8 @@ use crate::clock::{Timestamp, millis};
 use crate::home::{SecurityTokenRequest, User};
 use crate::idm::{Guard, Retries};
 use crate::oauth::scope::ScopeSet;
-use crate::partner::{Bearer, GrantError, Names, Partner, PartnerToken};
-use crate::secret::Token;
+use crate::partner::{Asked, Bearer, GrantError, Partner, PartnerToken};
+use crate::secret::{Token, TokenDigest};
 
 /// What policy has allowed, ready to be carried out.
 pub(super) struct Chain {
@@ -23,6 +24,8 @@ pub(super) struct Chain {
     /// The home token, as far as it can be taken back meanwhile.
     pub(super) presented: Presented,
     pub(super) subject_token: Token,
+    /// Whoever acts for the user.
+    pub(super) actor: Option<Actor>,
     pub(super) partner: Arc<Partner>,
     pub(super) scope: ScopeSet,
     pub(super) deadline: Deadline,
@@ -33,6 +36,16 @@ pub(super) struct Chain {
 impl Chain {
     fn bearer(&self) -> Bearer<'_> {
         Bearer { client_id: &self.client.id, user: self.presented.user }
+    }
+
+    /// What a refusal by the home IdM is about.
+    pub(super) fn credential(&self) -> TokenDigest {
+        Actor::credential(self.actor.as_ref(), self.subject_token.digest())
+    }
+
+    /// What was taken back since it was presented gets nobody anything.
+    pub(super) fn check_not_revoked(&self) -> Result<(), ExchangeError> {
+        self.exchange.check_not_revoked(&self.presented, self.actor.as_ref())
     }
 
     /// Whether the partner is called at all now: asked before anything is obtained, or given up, for that call.
@@ -82,6 +95,7 @@ impl Chain {
         let wanted = SecurityTokenRequest {
             user: &self.user,
             subject_token: &self.subject_token,
+            actor: self.actor.as_ref().and_then(|actor| actor.proof.as_ref()),
             client_id: &self.client.id,
             scope: &scope,
             ahead: self.ahead,
@@ -89,9 +103,12 @@ impl Chain {
         let obtain = self.exchange.security_tokens.obtain(&self.partner.security_token, wanted);
         let token = self.observed(Leg::Home, obtain).await?;
         let now = self.exchange.clock.now();
-        let names =
-            Names { broker: self.exchange.security_tokens.broker_id(), client: self.client.id.as_str() };
-        let expires_at = self.partner.inspect(&token, names, now)?;
+        let asked = Asked {
+            broker: self.exchange.security_tokens.broker_id(),
+            client: self.client.id.as_str(),
+            actor: self.actor.as_ref().map(|actor| actor.id.as_str()),
+        };
+        let expires_at = self.partner.inspect(&token, asked, now)?;
         Ok((token, now.until(expires_at)))
     }
 

@@ -46,6 +46,9 @@ pub enum ExchangeError {
     /// The subject token is not acceptable, or cannot be judged now.
     #[error("subject token: {0}")]
     SubjectToken(#[from] SubjectTokenError),
+    /// The actor token is not acceptable, or cannot be judged now.
+    #[error("actor token: {0}")]
+    ActorToken(SubjectTokenError),
     /// The request does not name one partner.
     #[error("{0}")]
     Target(#[from] TargetError),
@@ -96,10 +99,13 @@ impl ExchangeError {
     /// The leg that it happened on.
     pub fn leg(&self) -> Leg {
         match self {
-            Self::SubjectToken(SubjectTokenError::Home(_)) => Leg::Home,
+            Self::SubjectToken(SubjectTokenError::Home(_)) | Self::ActorToken(SubjectTokenError::Home(_)) => {
+                Leg::Home
+            }
             Self::Client(_)
             | Self::TooManyRequests { .. }
             | Self::SubjectToken(_)
+            | Self::ActorToken(_)
             | Self::Target(_)
             | Self::Denied(_)
             | Self::Purged
@@ -124,6 +130,8 @@ impl ExchangeError {
             Self::Client(ClientError::Method) => "client_method",
             Self::Client(ClientError::Secret) => "client_secret",
             Self::Client(ClientError::Assertion(_)) => "client_assertion",
+            Self::ActorToken(SubjectTokenError::Home(error)) => idm_code(error, &HOME),
+            Self::ActorToken(_) => "actor_token",
             Self::SubjectToken(error) => subject_token_code(error),
             Self::Target(TargetError::Missing) => "target_missing",
             Self::Target(TargetError::Unknown) => "target_unknown",
@@ -132,6 +140,10 @@ impl ExchangeError {
             Self::Denied(Denied::Partner) => "denied_partner",
             Self::Denied(Denied::Scope(_)) => "denied_scope",
             Self::Denied(Denied::NoScope) => "denied_no_scope",
+            Self::Denied(Denied::Rule { .. }) => "denied_rule",
+            Self::Denied(Denied::Delegated) => "denied_delegated",
+            Self::Denied(Denied::MayAct) => "denied_may_act",
+            Self::Denied(Denied::ActorToken) => "denied_actor_token",
             Self::SecurityToken(error) => security_token_code(error),
             Self::Grant(error) => grant_code(error),
             Self::TooManyWaiting => "partner_too_many_waiting",
@@ -151,10 +163,11 @@ impl ExchangeError {
             Self::Client(_) | Self::TooManyRequests { .. } | Self::Target(_) | Self::Denied(_) => {
                 Fault::Caller
             }
-            Self::SubjectToken(SubjectTokenError::Home(error)) => idm_fault(error),
-            Self::SubjectToken(_) | Self::SecurityToken(SecurityTokenError::SubjectRefused(_)) => {
-                Fault::Caller
-            }
+            Self::SubjectToken(SubjectTokenError::Home(error))
+            | Self::ActorToken(SubjectTokenError::Home(error)) => idm_fault(error),
+            Self::ActorToken(_)
+            | Self::SubjectToken(_)
+            | Self::SecurityToken(SecurityTokenError::SubjectRefused(_)) => Fault::Caller,
             Self::SecurityToken(SecurityTokenError::Idm(error)) | Self::Grant(GrantError::Idm(error)) => {
                 idm_fault(error)
             }
@@ -179,13 +192,14 @@ impl ExchangeError {
         )
     }
 
-    /// Whether what came of the home token `presented` would come of `other` too: one that the home IdM does not take
+    /// Whether what came of the home token `presented` (and actor token, where there is one) would come of `other` too: one that the home IdM does not take
     /// says nothing about another one of the same user, and a flight that was interrupted, because the worker that it ran
     /// on was stopped, says nothing at all.
     pub fn holds_for(&self, presented: &TokenDigest, other: &TokenDigest) -> bool {
         match self {
             Self::SecurityToken(SecurityTokenError::SubjectRefused(_))
-            | Self::SubjectToken(SubjectTokenError::Revoked) => presented == other,
+            | Self::SubjectToken(SubjectTokenError::Revoked)
+            | Self::ActorToken(_) => presented == other,
             Self::Interrupted => false,
             _ => true,
         }
@@ -204,6 +218,7 @@ impl ExchangeError {
     pub(super) fn idm(&self) -> Option<&IdmError> {
         match self {
             Self::SubjectToken(SubjectTokenError::Home(error))
+            | Self::ActorToken(SubjectTokenError::Home(error))
             | Self::SecurityToken(SecurityTokenError::Idm(error))
             | Self::Grant(GrantError::Idm(error)) => Some(error),
             _ => None,

@@ -5,12 +5,14 @@ pub mod attempt;
 pub mod cache_key;
 mod chain;
 pub mod deadline;
+pub mod delegation;
 pub mod error;
 pub mod policy;
 mod refusals;
 pub mod renewal;
 pub mod request;
 mod revocation;
+pub mod rules;
 mod single_flight;
 mod withdrawals;
 
@@ -20,22 +22,25 @@ use std::time::Duration;
 use tracing::Instrument as _;
 
 pub use attempt::Attempt;
+pub use delegation::DelegatedTokens;
 pub use error::{ExchangeError, Leg};
 pub use request::{ExchangeRequest, RequestedToken};
 pub use revocation::RevokedTokenTakes;
+pub use rules::{RequiredClaim, Rule, Rules};
 
 use crate::cache::{CacheKey, Kept, Presented, Tier, TokenCache};
 use crate::client::{Client, ClientRegistry, Credentials};
 use crate::clock::{Clock, Moment};
 use crate::home::{SecurityTokens, Signature, Subject, SubjectTokenError, SubjectTokens};
 use crate::partner::{Partner, PartnerRegistry, ScopeMask};
-use crate::secret::Token;
+use crate::secret::{Token, TokenDigest, TokenRef};
 use crate::telemetry::metrics::Metrics;
 
 use acquisition::Acquisition;
 use cache_key::Wanted;
 use chain::Chain;
 use deadline::Deadline;
+use delegation::Actor;
 use refusals::Refusals;
 use renewal::{LastPart, Renewals};
 use single_flight::SingleFlight;
@@ -61,6 +66,8 @@ pub struct Parts {
     pub security_tokens: SecurityTokens,
     /// The second leg.
     pub partners: Arc<PartnerRegistry>,
+    /// What the operator demands of users.
+    pub rules: Rules,
     /// What was obtained before.
     pub cache: Arc<TokenCache>,
     /// Time.
@@ -81,6 +88,8 @@ pub struct ExchangeSettings {
     pub renewals: usize,
     /// What a revoked home token takes with it.
     pub revoked_token_takes: RevokedTokenTakes,
+    /// What becomes of home tokens that say who acts for their user.
+    pub delegated_tokens: DelegatedTokens,
     /// Whether the audit log names users.
     pub names_users: bool,
 }
@@ -102,7 +111,9 @@ pub struct Exchange {
     flights: Arc<SingleFlight>,
     refusals: Refusals,
     renewals: Renewals,
+    rules: Rules,
     revoked_token_takes: RevokedTokenTakes,
+    delegated_tokens: DelegatedTokens,
     names_users: bool,
     withdrawals: Withdrawals,
     clock: Clock,
@@ -146,11 +157,19 @@ pub enum GrantedToken {
 struct Allowed<'r> {
     client: &'r Arc<Client>,
     subject: &'r Subject<'r>,
+    actor: Option<&'r Actor>,
     partner: &'r Arc<Partner>,
     scope: ScopeMask,
     deadline: &'r Deadline,
     /// For a renewal that nobody waits for.
     ahead: bool,
+}
+
+impl Allowed<'_> {
+    /// What a refusal by the home IdM is about.
+    fn credential(&self) -> TokenDigest {
+        Actor::credential(self.actor, self.subject.digest)
+    }
 }
 
 impl Exchange {
@@ -166,7 +185,9 @@ impl Exchange {
             flights: Arc::default(),
             refusals: Refusals::new(settings.remember_refusals),
             renewals: Renewals::new(settings.renewals),
+            rules: parts.rules,
             revoked_token_takes: settings.revoked_token_takes,
+            delegated_tokens: settings.delegated_tokens,
             names_users: settings.names_users,
             withdrawals: Withdrawals::new(parts.clock.clone(), parts.metrics.clone()),
             clock: parts.clock,
@@ -208,15 +229,25 @@ impl Exchange {
         if !self.cache.is_settled() {
             Box::pin(self.cache.settle()).await;
         }
-        let (subject, now) = self.subject(request, &deadline, attempt).await?;
+        let (subject, mut now) = self.subject(request.subject_token, &deadline, attempt).await?;
         policy::may_present(client, &subject)?;
-        self.check_not_revoked(&presented(&subject))?;
+        self.check_not_revoked(&presented(&subject), None)?;
+        let mut actor = None;
+        if subject.delegates || request.actor_token.is_some() {
+            actor = Box::pin(self.actor(client, &subject, request.actor_token, &deadline, attempt)).await?;
+            now = self.clock.moment();
+        }
         let partner = self.partners.resolve(request.resource, request.audience)?;
         attempt.resolved_to(&partner);
         let scope = policy::decide(client, &partner, request.scope)?;
+        if request.actor_token.is_some() && !partner.security_token.takes_actor_tokens() {
+            return Err(policy::Denied::ActorToken.into());
+        }
+        self.rules.check(client, &partner, scope, || self.subject_tokens.claims(&subject))?;
         let deadline = deadline.no_later_than(attempt.started, partner.timeout);
-        let (subject, of) = (&subject, &partner);
-        let allowed = Allowed { client, subject, partner: of, scope, deadline: &deadline, ahead: false };
+        let (subject, actor, of) = (&subject, actor.as_ref(), &partner);
+        let allowed =
+            Allowed { client, subject, actor, partner: of, scope, deadline: &deadline, ahead: false };
         if request.requested == RequestedToken::SecurityToken {
             let security_token = Box::pin(self.security_token(&allowed)).instrument(attempt.span());
             let (token, expires_in) = security_token.await?;
@@ -232,7 +263,7 @@ impl Exchange {
             (token, None, self.clock.moment())
         };
         if tier.is_none() {
-            self.check_not_revoked(&presented(subject))?;
+            self.check_not_revoked(&presented(subject), actor)?;
         } else {
             self.renew_ahead(&allowed, key, &token, now);
         }
@@ -244,11 +275,17 @@ impl Exchange {
     }
 
     /// On every request, and again after each wait: a token that was taken back meanwhile gets nobody anything.
-    fn check_not_revoked(&self, presented: &Presented) -> Result<(), ExchangeError> {
-        if self.cache.revocations().concern(presented) {
+    fn check_not_revoked(&self, presented: &Presented, actor: Option<&Actor>) -> Result<(), ExchangeError> {
+        let revocations = self.cache.revocations();
+        if revocations.concern(presented) {
             return Err(SubjectTokenError::Revoked.into());
         }
-        Ok(())
+        match actor {
+            Some(actor) if revocations.concern(&actor.presented) => {
+                Err(ExchangeError::ActorToken(SubjectTokenError::Revoked))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// B.7.2 alone. Not cached: it is good for one use.
@@ -258,21 +295,33 @@ impl Exchange {
     ) -> Result<(Token, Duration), ExchangeError> {
         let _place = allowed.partner.waiting.enter().ok_or(ExchangeError::TooManyWaiting)?;
         let granted = self.chain(allowed)?.security_token().await?;
-        self.check_not_revoked(&presented(allowed.subject)).map(|()| granted)
+        self.check_not_revoked(&presented(allowed.subject), allowed.actor).map(|()| granted)
     }
 
     /// Whose home token it is, and when that was found out. One that was verified before costs no I/O.
     async fn subject<'r>(
         &self,
-        request: &ExchangeRequest<'r>,
+        token: TokenRef<'r>,
         deadline: &Deadline,
         attempt: &mut Attempt,
     ) -> Result<(Subject<'r>, Moment), ExchangeError> {
+        let (subject, now) = self.validated(token, deadline, attempt).await?;
+        self.note_user(&subject, attempt);
+        Ok((subject, now))
+    }
+
+    /// One home token, the user's or an actor's.
+    async fn validated<'r>(
+        &self,
+        token: TokenRef<'r>,
+        deadline: &Deadline,
+        attempt: &Attempt,
+    ) -> Result<(Subject<'r>, Moment), ExchangeError> {
         let now = self.clock.moment();
-        let (subject, now) = match self.subject_tokens.recall(request.subject_token, now) {
+        let (subject, now) = match self.subject_tokens.recall(token, now) {
             Some(known) => (known?, now),
             None => {
-                let validation = Box::pin(self.subject_tokens.validate(request.subject_token));
+                let validation = Box::pin(self.subject_tokens.validate(token));
                 let subject = deadline.wait(Leg::Home, validation).instrument(attempt.span()).await?;
                 (subject, self.clock.moment())
             }
@@ -282,7 +331,6 @@ impl Exchange {
             Signature::Verified => self.metrics.home_token(false),
             Signature::Introspected => {}
         }
-        self.note_user(&subject, attempt);
         Ok((subject, now))
     }
 
@@ -296,11 +344,13 @@ impl Exchange {
     }
 
     fn key(&self, allowed: &Allowed<'_>, requested: RequestedToken) -> Result<CacheKey, ExchangeError> {
-        let Allowed { client, subject, partner, scope, .. } = *allowed;
+        let Allowed { client, subject, actor, partner, scope, .. } = *allowed;
+        let actor = actor.filter(|actor| actor.proof.is_some()).map(|actor| &actor.identity);
         let wanted = Wanted {
             client_id: &client.id,
             partner,
             scope,
+            actor,
             requested,
             generations: &self.cache.generations(&client.id, &partner.id),
         };
@@ -313,8 +363,8 @@ impl Exchange {
     /// A token that nobody has. Whoever asks for it meanwhile gets what the one flight comes to, unless that failed for
     /// the sake of another home token than his.
     async fn obtain(self: &Arc<Self>, allowed: &Allowed<'_>, key: CacheKey) -> Result<Kept, ExchangeError> {
-        let subject_token = allowed.subject.digest;
-        if let Some(error) = self.refusals.recall(&key, &subject_token, self.clock.monotonic()) {
+        let credential = allowed.credential();
+        if let Some(error) = self.refusals.recall(&key, &credential, self.clock.monotonic()) {
             return Err(error);
         }
         let _waiter = allowed.partner.waiting.enter().ok_or(ExchangeError::TooManyWaiting)?;
@@ -322,17 +372,17 @@ impl Exchange {
         for _ in 0..FLIGHTS {
             let chain = self.chain(allowed)?;
             let begin = || Acquisition { chain, key, ahead_of: None }.run();
-            let (flight, joined) = self.flights.join(key, subject_token, false, begin);
+            let (flight, joined) = self.flights.join(key, credential, false, begin);
             if joined {
                 self.metrics.coalesced();
             }
-            let (flown_for, ahead) = (flight.subject_token, flight.ahead);
+            let (flown_for, ahead) = (flight.credential, flight.ahead);
             // It has a deadline of its own, and says which leg was slow: it is let speak first.
             outcome = allowed.deadline.later(GRACE).wait(Leg::Partner, flight.outcome()).await;
             let holds = |error: &ExchangeError| {
                 // What was begun while nobody waited was not tried as it is for one who does.
                 let half_tried = ahead && error.fault() == error::Fault::Outage;
-                error.holds_for(&flown_for, &subject_token) && !half_tried
+                error.holds_for(&flown_for, &credential) && !half_tried
             };
             if outcome.as_ref().err().is_none_or(holds) {
                 break;
@@ -357,7 +407,7 @@ impl Exchange {
             let _permit = permit;
             Acquisition { chain, key, ahead_of }.run().await
         };
-        self.flights.join(key, allowed.subject.digest, true, || renewal);
+        self.flights.join(key, allowed.credential(), true, || renewal);
     }
 
     fn chain(self: &Arc<Self>, allowed: &Allowed<'_>) -> Result<Chain, ExchangeError> {
@@ -367,6 +417,7 @@ impl Exchange {
             user: self.subject_tokens.user(allowed.subject)?,
             presented: presented(allowed.subject),
             subject_token: Token::from(allowed.subject.token),
+            actor: allowed.actor.cloned(),
             partner: Arc::clone(allowed.partner),
             scope: allowed.partner.scopes.set(allowed.scope),
             deadline: allowed.deadline.clone(),

@@ -17,6 +17,23 @@ pub enum Denied {
     /// A scope outside what the partner's definition or the client's registration allows.
     #[error("the scope is not allowed for this client and partner: {}", .0.summary())]
     Scope(ScopeSet),
+    /// A rule of the operator that the user's claims do not fulfil.
+    #[error("the user does not have the claims that the rule {name} demands")]
+    Rule {
+        /// Its name.
+        name: String,
+        /// Whether it is about some scopes only: others may be granted.
+        for_scope: bool,
+    },
+    /// The token says that somebody acts for its user (RFC 8693 §4.1).
+    #[error("somebody acts for the user of this token (act), and such tokens are not accepted here")]
+    Delegated,
+    /// The token says who may act for its user (RFC 8693 §4.4), and it is somebody else.
+    #[error("the subject token's may_act names others than who asks")]
+    MayAct,
+    /// An actor token where none is accepted.
+    #[error("this client may present no actor token for this partner")]
+    ActorToken,
     /// No scope was asked for, and the partner has no default.
     #[error("no scope was asked for and this partner has no default")]
     NoScope,

@@ -21,7 +21,7 @@ pub(super) struct Refusals {
 
 struct Refused {
     error: ExchangeError,
-    subject_token: TokenDigest,
+    credential: TokenDigest,
     /// On the monotonic clock.
     until: Duration,
 }
@@ -32,27 +32,27 @@ impl Refusals {
         Self { remember_for, known: Cache::new(REMEMBERED) }
     }
 
-    /// What was refused a moment ago, to whoever presents `subject_token`. `now`: monotonic.
+    /// What was refused a moment ago, to whoever presents these tokens. `now`: monotonic.
     pub(super) fn recall(
         &self,
         key: &CacheKey,
-        subject_token: &TokenDigest,
+        credential: &TokenDigest,
         now: Duration,
     ) -> Option<ExchangeError> {
         let refused = self.known.get(key).filter(|refused| now < refused.until)?;
-        refused.error.holds_for(&refused.subject_token, subject_token).then(|| refused.error.clone())
+        refused.error.holds_for(&refused.credential, credential).then(|| refused.error.clone())
     }
 
     pub(super) fn remember(
         &self,
         key: CacheKey,
-        subject_token: TokenDigest,
+        credential: TokenDigest,
         error: &ExchangeError,
         now: Duration,
     ) {
         if error.is_definite() && !self.remember_for.is_zero() {
             let until = now + self.remember_for;
-            self.known.insert(key, Arc::new(Refused { error: error.clone(), subject_token, until }));
+            self.known.insert(key, Arc::new(Refused { error: error.clone(), credential, until }));
         }
     }
 }

@@ -10,6 +10,8 @@ use crate::secret::TokenRef;
 pub struct ExchangeRequest<'f> {
     /// The home access token.
     pub subject_token: TokenRef<'f>,
+    /// Who acts for the user, by a home access token of its own.
+    pub actor_token: Option<TokenRef<'f>>,
     /// The partner IdM (B.7.2).
     pub resource: Option<&'f str>,
     /// The partner's id or domain.
@@ -70,34 +72,45 @@ impl<'f> ExchangeRequest<'f> {
             Some(_) => return Err(RequestError::UnsupportedGrantType),
             None => return Err(RequestError::NoGrantType),
         }
-        let subject_token = form.get("subject_token").ok_or(RequestError::Missing("subject_token"))?;
-        if subject_token.len() > max_token_bytes {
-            return Err(RequestError::TooLong("subject_token"));
-        }
-        // No early end, so that the compiler looks at many bytes at a time.
-        if subject_token.bytes().fold(0, |any, byte| any | u8::from(!byte.is_ascii_graphic())) != 0 {
-            return Err(RequestError::Malformed("subject_token"));
-        }
-        match form.get("subject_token_type").ok_or(RequestError::Missing("subject_token_type"))? {
-            token_type::ACCESS_TOKEN | token_type::JWT => {}
-            _ => return Err(RequestError::Malformed("subject_token_type")),
-        }
-        // Ignoring an actor would issue a token that hides who acts (RFC 8693 §4.1).
-        if form.get("actor_token").is_some() {
-            return Err(RequestError::Malformed("actor_token"));
-        }
+        let subject_token = token(form, ["subject_token", "subject_token_type"], max_token_bytes)?;
+        let subject_token = subject_token.ok_or(RequestError::Missing("subject_token"))?;
+        let actor_token = token(form, ["actor_token", "actor_token_type"], max_token_bytes)?;
         let requested = match form.get("requested_token_type") {
             None | Some(token_type::ACCESS_TOKEN) => RequestedToken::AccessToken,
             Some(token_type::JWT) => RequestedToken::SecurityToken,
             Some(_) => return Err(RequestError::Malformed("requested_token_type")),
         };
         Ok(Self {
-            subject_token: TokenRef::from(subject_token),
+            subject_token,
+            actor_token,
             resource: bounded(form, "resource")?,
             audience: bounded(form, "audience")?,
             scope: scope(form)?,
             requested,
         })
+    }
+}
+
+/// A home access token and its type (RFC 8693 §2.1), which come together or not at all.
+fn token<'f>(
+    form: &'f Form<'_>,
+    [name, type_name]: [&'static str; 2],
+    most_bytes: usize,
+) -> Result<Option<TokenRef<'f>>, RequestError> {
+    let stated = form.get(type_name);
+    let Some(token) = form.get(name) else {
+        return if stated.is_some() { Err(RequestError::Missing(name)) } else { Ok(None) };
+    };
+    if token.len() > most_bytes {
+        return Err(RequestError::TooLong(name));
+    }
+    // No early end, so that the compiler looks at many bytes at a time.
+    if token.bytes().fold(0, |any, byte| any | u8::from(!byte.is_ascii_graphic())) != 0 {
+        return Err(RequestError::Malformed(name));
+    }
+    match stated.ok_or(RequestError::Missing(type_name))? {
+        token_type::ACCESS_TOKEN | token_type::JWT => Ok(Some(TokenRef::from(token))),
+        _ => Err(RequestError::Malformed(type_name)),
     }
 }
 
@@ -152,7 +165,18 @@ mod tests {
             ),
             (format!("{GRANT}&subject_token=a&{TYPE}&scope=%22"), RequestError::Malformed("scope")),
             (format!("{GRANT}&subject_token=a&{TYPE}&resource={longer}"), RequestError::TooLong("resource")),
-            (format!("{GRANT}&subject_token=a&{TYPE}&actor_token=a"), RequestError::Malformed("actor_token")),
+            (
+                format!("{GRANT}&subject_token=a&{TYPE}&actor_token=a"),
+                RequestError::Missing("actor_token_type"),
+            ),
+            (
+                format!("{GRANT}&subject_token=a&{TYPE}&actor_{TYPE}").replace("actor_subject", "actor"),
+                RequestError::Missing("actor_token"),
+            ),
+            (
+                format!("{GRANT}&subject_token=a&{TYPE}&actor_token=a%0a&actor_token_type=x"),
+                RequestError::Malformed("actor_token"),
+            ),
         ] {
             assert_eq!(refused(&body), Some(expected), "{body}");
         }

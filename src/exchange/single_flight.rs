@@ -23,8 +23,8 @@ pub(super) struct SingleFlight([Mutex<HashMap<CacheKey, Flight>>; SHARDS]);
 /// One that is under way.
 #[derive(Debug, Clone)]
 pub(super) struct Flight {
-    /// The home token that it presents.
-    pub(super) subject_token: TokenDigest,
+    /// The home token that it presents, with the actor's where there is one.
+    pub(super) credential: TokenDigest,
     /// Whether it was begun ahead of a token's end, with nobody waiting: it gives up sooner than one that somebody needs.
     pub(super) ahead: bool,
     outcome: watch::Receiver<Option<Outcome>>,
@@ -41,7 +41,7 @@ impl SingleFlight {
     pub(super) fn join<F>(
         self: &Arc<Self>,
         key: CacheKey,
-        subject_token: TokenDigest,
+        credential: TokenDigest,
         ahead: bool,
         work: impl FnOnce() -> F,
     ) -> (Flight, bool)
@@ -53,7 +53,7 @@ impl SingleFlight {
             return (flight.clone(), true);
         }
         let (told, outcome) = watch::channel(None);
-        let flight = Flight { subject_token, ahead, outcome };
+        let flight = Flight { credential, ahead, outcome };
         flights.insert(key, flight.clone());
         drop(flights);
         let landing = Landing { flights: Arc::clone(self), key };

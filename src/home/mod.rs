@@ -1,5 +1,6 @@
 //! Our identity domain: who the user is (the subject token), and the security token that vouches for them elsewhere.
 
+pub mod delegation;
 pub mod introspection;
 pub mod keys;
 pub mod logout_token;
@@ -7,6 +8,7 @@ mod remembered;
 pub mod security_token;
 pub mod subject_token;
 
+pub use delegation::{ActorToken, Delegation};
 pub use introspection::{IntrospectionMode, Introspector};
 pub use keys::{HomeKeys, RemoteKeys};
 pub use logout_token::{Logout, LogoutTokenError, LogoutTokenSettings, LogoutTokens};

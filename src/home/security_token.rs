@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::User;
+use super::{ActorToken, Delegation, User};
 use crate::clock::Clock;
 use crate::idm::{Guard, Idm, IdmError, Parameters};
 use crate::jose::{SigningHeader, SigningKey};
-use crate::oauth::grant_type;
 use crate::oauth::refusal::Refusal;
 use crate::oauth::scope::ScopeSet;
 use crate::oauth::security_token::{AudienceForm, ExchangePlan, HomeGrant, MintPlan, SecurityTokenSource};
 use crate::oauth::token_response::TokenResponse;
+use crate::oauth::{grant_type, token_type};
 use crate::random;
 use crate::secret::Token;
 
@@ -50,6 +50,8 @@ pub struct SecurityTokenRequest<'a> {
     pub user: &'a User,
     /// The token that proved it.
     pub subject_token: &'a Token,
+    /// Whoever acts for the user by a token of its own.
+    pub actor: Option<&'a ActorToken>,
     /// The MCX client.
     pub client_id: &'a str,
     /// The scopes that policy granted, as the partner names them.
@@ -109,6 +111,10 @@ impl SecurityTokens {
                 parameters.set("grant_type", grant_type::TOKEN_EXCHANGE);
                 parameters.set("subject_token", request.subject_token.expose());
                 parameters.set("subject_token_type", plan.subject_token_type.as_str());
+                if let Some(actor) = request.actor {
+                    parameters.set("actor_token", actor.token.expose());
+                    parameters.set("actor_token_type", token_type::ACCESS_TOKEN);
+                }
                 parameters.set_if_some("requested_token_type", plan.requested_token_type.as_deref());
             }
             HomeGrant::OnBehalfOf => {
@@ -179,6 +185,13 @@ impl SecurityTokens {
         if let Some(client_id) = &plan.client_id {
             claims.insert("client_id".to_owned(), json!(client_id));
         }
+        let act = Delegation::of(&request.user.claims)
+            .map_err(|error| SecurityTokenError::SubjectClaim(error.name))?
+            .act_claim(&plan.issuer, request.actor.map(|actor| &actor.user));
+        match act {
+            Some(act) => claims.insert("act".to_owned(), act),
+            None => claims.remove("act"),
+        };
         if plan.scope {
             claims.insert("scope".to_owned(), json!(request.scope.to_string()));
         }

@@ -7,9 +7,10 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 use serde_json::Value;
 
+use super::delegation::Delegation;
 use super::introspection::{self, IntrospectionMode, Introspector};
 use super::keys::{HomeKeys, KeyError};
-use super::remembered::{RememberedTokens, Times, Verified};
+use super::remembered::{Origin, RememberedTokens, Times, Verified};
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::idm::IdmError;
 use crate::jose::{Algorithm, ClaimError, Claims, JoseError, UnverifiedToken};
@@ -84,6 +85,8 @@ pub struct Subject<'t> {
     pub session: Option<[u8; 8]>,
     /// Until when it can count.
     pub expires_at: Timestamp,
+    /// Whether it says who acts for the user, or who may ([`Delegation`]).
+    pub delegates: bool,
     /// How its signature was verified.
     pub signature: Signature,
     /// The home IdM's answer, where the token itself says nothing.
@@ -237,7 +240,8 @@ impl SubjectTokens {
                 let keys = self.verify(&unverified).await?;
                 check_type(unverified.header().typ.as_deref(), &self.settings.types)?;
                 let verified = judge(unverified.unverified_claims(), &self.settings, now)?;
-                self.remembered.remember(digest, Verified { keys, ..verified });
+                let origin = verified.origin.verified_with(keys);
+                self.remembered.remember(digest, Verified { origin, ..verified });
                 if let Some(session) = verified.session {
                     self.sessions.insert(session.get().to_be_bytes(), verified.user);
                 }
@@ -280,6 +284,16 @@ impl SubjectTokens {
                 .map(|token| Arc::new(token.into_unverified_claims()))
                 .map_err(SubjectTokenError::Token),
         }
+    }
+
+    /// The digest of whoever acts for the user by the word of the token: a user of the home domain, by its `sub`.
+    pub fn acting(&self, delegation: &Delegation<'_>) -> Option<[u8; 16]> {
+        delegation.acting().map(|sub| user_digest(&self.settings.issuer, "sub", sub))
+    }
+
+    /// The home issuer, as tokens name it.
+    pub fn issuer(&self) -> &str {
+        &self.settings.issuer
     }
 
     /// The digests that a user of this name can have: one for each claim that may name users.
@@ -327,7 +341,7 @@ impl Verified {
         signature: Signature,
         introspected: Option<Arc<Claims>>,
     ) -> Subject<'_> {
-        let Self { user, identity, issued_to, issued_at, session, times, .. } = self;
+        let Self { user, identity, issued_to, issued_at, session, times, origin } = self;
         let issued_to = (issued_to != [0; 16]).then_some(issued_to);
         let session = session.map(|digest| digest.get().to_be_bytes());
         let issued_at = issued_at.map(|seconds| Timestamp::from_unix_seconds(seconds.get().into()));
@@ -338,6 +352,7 @@ impl Verified {
             issued_at,
             session,
             expires_at: times.not_after,
+            delegates: origin.delegates(),
             token,
             digest,
             signature,
@@ -423,15 +438,17 @@ fn judge_stated(
             .text("sid")?
             .and_then(|sid| NonZeroU64::new(u64::from_be_bytes(session_digest(&settings.issuer, sid)))),
         times,
-        keys: 0,
+        origin: Origin::new(Delegation::of(claims)?.is_stated()),
     })
 }
 
 /// One account (`sub`) can be signed in under several MCX ids (TS 33.180 B.2), and a partner that is told the MCX id gives
-/// each its own token: taken for one, whoever signs in as one of them would be handed the token of another.
+/// each its own token: taken for one, whoever signs in as one of them would be handed the token of another. So it is with
+/// somebody who acts for the user.
 fn identity(claims: &Claims, names: &[String], user: [u8; 16]) -> [u8; 16] {
-    let values: Vec<(&String, String)> =
-        names.iter().filter_map(|name| Some((name, claims.get(name)?.to_string()))).collect();
+    let names = names.iter().map(String::as_str).chain(["act"]);
+    let values: Vec<(&str, String)> =
+        names.filter_map(|name| Some((name, claims.get(name)?.to_string()))).collect();
     let named = values.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
     let parts: Vec<&[u8]> = std::iter::once(&user[..]).chain(named).collect();
     digest_of_parts(&parts)
@@ -443,13 +460,11 @@ fn check_broker_named(claims: &Claims, settings: &SubjectTokenSettings) -> Resul
         return Ok(());
     }
     let audience = claims.audience()?;
+    let may_act_names_it = Delegation::of(claims)?.names(broker);
     let named = places.iter().any(|place| match place {
         NamedIn::Audience => audience.contains(&broker.as_str()),
         NamedIn::AuthorizedParty => claims.get("azp").and_then(Value::as_str) == Some(broker),
-        NamedIn::MayAct => {
-            let member = |name| claims.get("may_act").and_then(|actor| actor.get(name)?.as_str());
-            member("client_id") == Some(broker) || member("sub") == Some(broker)
-        }
+        NamedIn::MayAct => may_act_names_it,
     });
     if named { Ok(()) } else { Err(SubjectTokenError::BrokerNotNamed) }
 }

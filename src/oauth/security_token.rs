@@ -20,6 +20,11 @@ pub enum SecurityTokenSource {
 }
 
 impl SecurityTokenSource {
+    /// Whether an actor token can be told on: the grant of Microsoft Entra ID has no parameter for one.
+    pub const fn takes_actor_tokens(&self) -> bool {
+        !matches!(self, Self::Exchange(ExchangePlan { grant: HomeGrant::OnBehalfOf, .. }))
+    }
+
     /// The claims of the subject token that the broker itself puts into the security token.
     pub fn subject_claims(&self) -> impl Iterator<Item = &String> {
         let plan = match self {

@@ -1,10 +1,15 @@
 //! A look at the security token before it is sent: a mismatch with what the partner demands is named here, because
 //! many partners answer every one of them with the same generic error, and some mark the assertion as used first.
 
+use serde_json::Value;
+
 use crate::clock::Timestamp;
 use crate::jose::{ClaimError, Claims, UnverifiedToken};
 use crate::oauth::security_token::Demands;
 use crate::secret::Token;
+
+/// More who act for one another than any identity server writes down.
+const MAX_ACTORS: usize = 16;
 
 /// What does not fit. The texts name the claim and, where it is ours to know, the value that was wanted; never a value of the token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +39,9 @@ pub enum Mismatch {
     /// A claim that the partner requires is missing.
     #[error("it has no {0}, which the partner requires")]
     Missing(String),
+    /// Somebody acts for the user, and the token does not say so.
+    #[error("its act does not name who acts for the user: the home IdM passed the actor over")]
+    ActorLost,
     /// `exp` too close.
     #[error("it expires too soon to be sent")]
     ExpiresTooSoon,
@@ -68,13 +76,16 @@ pub enum SeenAudience {
     Another,
 }
 
-/// Names that an unfit `aud` is compared with.
+/// Who asked for the token, and for whom.
 #[derive(Debug, Clone, Copy)]
-pub struct Names<'a> {
+pub struct Asked<'a> {
     /// Our client id at the home IdM.
     pub broker: Option<&'a str>,
     /// The MCX client.
     pub client: &'a str,
+    /// Who acts for the user, which the token must then say (RFC 8693 §4.1): a home IdM that passed it over would have the
+    /// user answer for what another one does.
+    pub actor: Option<&'a str>,
 }
 
 /// Compares the token with the demands. Returns its `exp`. The signature is not checked: the token came from the home
@@ -82,7 +93,7 @@ pub struct Names<'a> {
 pub fn inspect(
     token: &Token,
     demands: &Demands,
-    names: Names<'_>,
+    asked: Asked<'_>,
     now: Timestamp,
 ) -> Result<Timestamp, Mismatch> {
     let token = UnverifiedToken::parse(token.expose())
@@ -102,21 +113,24 @@ pub fn inspect(
     if !demands.issuers.iter().any(|accepted| accepted == issuer) {
         return Err(Mismatch::Issuer);
     }
-    check_audience(claims, demands, names)?;
+    check_audience(claims, demands, asked)?;
     if let Some(missing) = demands.required_claims.iter().find(|name| claims.get(name).is_none()) {
         return Err(Mismatch::Missing(missing.clone()));
+    }
+    if asked.actor.is_some_and(|actor| !names_actor(claims, actor)) {
+        return Err(Mismatch::ActorLost);
     }
     check_lifetime(claims, demands, now)
 }
 
-fn check_audience(claims: &Claims, demands: &Demands, names: Names<'_>) -> Result<(), Mismatch> {
+fn check_audience(claims: &Claims, demands: &Demands, asked: Asked<'_>) -> Result<(), Mismatch> {
     let audience = claims.audience()?;
     if !audience.iter().any(|value| demands.audiences.iter().any(|wanted| wanted == value)) {
         let wanted = demands.audiences.first().cloned().unwrap_or_default();
         let seen = match audience.as_slice() {
             [] => SeenAudience::Nothing,
-            seen if names.broker.is_some_and(|broker| seen.contains(&broker)) => SeenAudience::Broker,
-            seen if seen.contains(&names.client) => SeenAudience::Client,
+            seen if asked.broker.is_some_and(|broker| seen.contains(&broker)) => SeenAudience::Broker,
+            seen if seen.contains(&asked.client) => SeenAudience::Client,
             _ => SeenAudience::Another,
         };
         return Err(Mismatch::Audience { wanted, seen });
@@ -125,6 +139,12 @@ fn check_audience(claims: &Claims, demands: &Demands, names: Names<'_>) -> Resul
         return Err(Mismatch::AudienceNotSingle);
     }
     Ok(())
+}
+
+/// Whether `actor` stands in `act`, or in one of those inside it: some identity servers put the requester in front.
+fn names_actor(claims: &Claims, actor: &str) -> bool {
+    let mut acts = std::iter::successors(claims.get("act"), |&act| act.get("act")).take(MAX_ACTORS);
+    acts.any(|act| act.get("sub").and_then(Value::as_str) == Some(actor))
 }
 
 fn check_lifetime(claims: &Claims, demands: &Demands, now: Timestamp) -> Result<Timestamp, Mismatch> {
@@ -147,12 +167,12 @@ fn check_lifetime(claims: &Claims, demands: &Demands, now: Timestamp) -> Result<
 mod tests {
     use std::time::Duration;
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::jose::{Algorithm, SigningHeader, SigningKey};
 
-    const NAMES: Names<'_> = Names { broker: Some("broker"), client: "client" };
+    const ASKED: Asked<'_> = Asked { broker: Some("broker"), client: "client", actor: None };
     const NOW: Timestamp = Timestamp::from_unix_seconds(1_000_000);
 
     fn demands() -> Demands {
@@ -176,7 +196,7 @@ mod tests {
             claims[name] = value.clone();
         }
         let key = SigningKey::generate(Algorithm::Es256).unwrap();
-        inspect(&key.sign(&header, claims.as_object().unwrap()).unwrap(), demands, NAMES, NOW)
+        inspect(&key.sign(&header, claims.as_object().unwrap()).unwrap(), demands, ASKED, NOW)
     }
 
     #[test]
@@ -215,6 +235,19 @@ mod tests {
         ] {
             assert_eq!(look(demands, &changes, plain), expected, "{changes}");
         }
-        assert!(matches!(inspect(&Token::from("opaque"), &demands(), NAMES, NOW), Err(Mismatch::NotJwt(_))));
+        let key = SigningKey::generate(Algorithm::Es256).unwrap();
+        let acted_for = Asked { actor: Some("x"), ..ASKED };
+        for (act, expected) in [
+            (Value::Null, Err(Mismatch::ActorLost)),
+            (json!({"sub": "broker"}), Err(Mismatch::ActorLost)),
+            (json!({"sub": "broker", "act": {"sub": "x"}}), Ok(Timestamp::from_unix_seconds(1_000_600))),
+            (json!({"sub": "x"}), Ok(Timestamp::from_unix_seconds(1_000_600))),
+        ] {
+            let claims =
+                json!({"iss": "home", "sub": "alice", "aud": "partner", "exp": 1_000_600, "act": act});
+            let token = key.sign(&plain, claims.as_object().unwrap()).unwrap();
+            assert_eq!(inspect(&token, &demands(), acted_for, NOW), expected);
+        }
+        assert!(matches!(inspect(&Token::from("opaque"), &demands(), ASKED, NOW), Err(Mismatch::NotJwt(_))));
     }
 }

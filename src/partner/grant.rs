@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::definition::{Partner, Scopes};
-use super::demands::{self, Mismatch, Names};
+use super::demands::{self, Asked, Mismatch};
 use crate::clock::Timestamp;
 use crate::idm::{IdmError, Parameters};
 use crate::oauth::grant::{Grant, GrantType};
@@ -88,10 +88,10 @@ impl Partner {
     pub fn inspect(
         &self,
         security_token: &Token,
-        names: Names<'_>,
+        asked: Asked<'_>,
         now: Timestamp,
     ) -> Result<Timestamp, GrantError> {
-        Ok(demands::inspect(security_token, &self.demands, names, now)?)
+        Ok(demands::inspect(security_token, &self.demands, asked, now)?)
     }
 
     /// Trades the security token, once: whatever happens, it is never sent again.

@@ -9,7 +9,7 @@ pub mod revocation;
 pub mod waiting;
 
 pub use definition::{Partner, ScopeMask, Scopes};
-pub use demands::{Mismatch, Names};
+pub use demands::{Asked, Mismatch};
 pub use grant::{Bearer, GrantError, PartnerToken, ResponseFault};
 pub use outcomes::{Outcome, Outcomes};
 pub use registry::{PartnerRegistry, TargetError};

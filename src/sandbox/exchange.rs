@@ -181,8 +181,8 @@ fn security_token(
     if rules.token.scope && !scope.is_empty() {
         put("scope", json!(spaced(&scope)));
     }
-    if rules.token.act {
-        put("act", json!({ "sub": client.id }));
+    if let Some(act) = act(idm, client, rules, parameters, &subject)? {
+        put("act", act);
     }
     for name in &rules.token.requester_claims {
         put(name, json!(client.id));
@@ -236,6 +236,31 @@ fn subject(idm: &Idm, client: &Client, rules: &HomeRules, request: &Request<'_>)
         return Err(Mistake::MayAct.into());
     }
     Ok(subject)
+}
+
+/// Who acts: the actor, or the requester where this server writes that down, with whoever acted before inside.
+fn act(
+    idm: &Idm,
+    client: &Client,
+    rules: &HomeRules,
+    parameters: &Parameters,
+    subject: &Issued,
+) -> Result<Option<Value>, Refusal> {
+    let sent = present(rules.exchange.actor_token, parameters, "actor_token", Mistake::ActorToken)?;
+    let before = subject.claims.get("act");
+    let acting = match sent.first() {
+        Some(token) => {
+            let live = idm.tokens.live(token, idm.now()).filter(|issued| issued.kind == Kind::Access);
+            Some(live.ok_or(Mistake::ActorToken)?.subject)
+        }
+        None => rules.token.act.then(|| client.id.clone()),
+    };
+    let Some(acting) = acting else { return Ok(before.cloned()) };
+    let mut act = json!({ "sub": acting });
+    if let Some(before) = before {
+        act["act"] = before.clone();
+    }
+    Ok(Some(act))
 }
 
 fn scope(

@@ -52,6 +52,8 @@ pub enum Mistake {
     RequesterNotInAudience,
     /// The subject token has no `may_act` that names the requester (RFC 8693 §4.4).
     MayAct,
+    /// The actor token is not a live access token of this server.
+    ActorToken,
     /// Neither `audience` nor `resource`, where one is needed.
     TargetMissing,
     /// The target is not registered here.
@@ -190,6 +192,7 @@ impl Mistake {
                 (400, "invalid_request", "the subject token is not for this client")
             }
             Self::MayAct => (400, "invalid_request", "the subject token does not let this client act"),
+            Self::ActorToken => (400, "invalid_request", "the actor token is not accepted"),
             Self::TargetMissing => (400, "invalid_request", "no target: resource or audience is required"),
             Self::TargetUnknown | Self::TargetUnavailable => (400, "invalid_target", "unknown target: {}"),
             Self::ResourceRefused => (400, "invalid_target", "resource parameter not supported"),

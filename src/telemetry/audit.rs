@@ -20,7 +20,7 @@ const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// Between two writes.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// One decision. Texts are ids of ours or codes; none comes from a caller unchecked.
+/// One decision. Texts are ids of ours or codes; in a reason, a scope or an error that somebody else wrote, cut and escaped.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AuditRecord<'a> {
     /// Milliseconds since the epoch.
@@ -33,10 +33,16 @@ pub struct AuditRecord<'a> {
     pub user: Option<&'a [u8]>,
     /// The user's name, where the operator wants it; else empty.
     pub user_id: &'a str,
+    /// Digest of whoever acts for the user.
+    pub actor: Option<&'a [u8]>,
+    /// Its name, where the operator wants it; else empty.
+    pub actor_id: &'a str,
     /// The partner's id; empty before it was found.
     pub partner: &'a str,
     /// `ok`, or the stable code of the error.
     pub outcome: &'a str,
+    /// Why not, in words: which rule, which claim, which check. Empty for `ok`.
+    pub reason: &'a str,
     /// Where a token came from: `memory`, `redis` or `partner`.
     pub source: &'a str,
     /// What was granted.
@@ -192,8 +198,10 @@ impl Buffer {
         for (member, value) in [
             (",\"client\":", record.client),
             (",\"user_id\":", record.user_id),
+            (",\"actor_id\":", record.actor_id),
             (",\"partner\":", record.partner),
             (",\"scope\":", record.scope),
+            (",\"reason\":", record.reason),
         ] {
             if !value.is_empty() {
                 text.extend_from_slice(member.as_bytes());
@@ -214,6 +222,7 @@ impl Buffer {
         }
         for (member, digest) in [
             (",\"user\":\"", record.user),
+            (",\"actor\":\"", record.actor),
             (",\"subject_token\":\"", record.subject_token),
             (",\"issued_token\":\"", record.issued_token),
         ] {

@@ -35,6 +35,7 @@ mod overload;
 mod partner_answers;
 mod partner_authentication;
 mod partner_revocation;
+mod policy;
 mod purges;
 mod redis_deployments;
 mod redis_faults;

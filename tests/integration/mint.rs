@@ -2,15 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mcx_token_broker::jose::{Algorithm, KeySet, SigningKey, UnverifiedToken};
 use mcx_token_broker::sandbox::Endpoint;
 use serde_json::{Value, json};
 
 use crate::support::broker::Answer;
 use crate::support::federation::{BROKER_ISSUER, CLIENT, Federation, GROUP_MANAGEMENT, Setup};
-use crate::support::http;
+use crate::support::{decoded, http};
 
 const MINT: &str = r#"
     [security_token]
@@ -21,13 +19,6 @@ const MINT: &str = r#"
 fn assertion(federation: &Federation) -> String {
     let request = federation.partner.last_request(Endpoint::Token).expect("a grant request");
     request.get("assertion").expect("an assertion").to_owned()
-}
-
-/// Header and claims, unverified.
-fn decoded(token: &str) -> (Value, Value) {
-    let mut parts = token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).unwrap());
-    let mut next = || serde_json::from_slice(&parts.next().unwrap()).unwrap();
-    (next(), next())
 }
 
 /// What the partner got for alice under these keys of the partner file.

@@ -144,10 +144,7 @@ async fn a_logout_and_a_revoked_home_token_take_the_users_tokens_and_their_refre
     hints.sort_unstable();
     assert_eq!(hints, ["access_token", "refresh_token"]);
     assert!(values(&requests, "token").contains(&alices));
-    let logout = federation.logout_token(json!({ "sub": "bob@mcx.example" }));
-    let logout =
-        http().post(format!("{}/backchannel-logout", broker.url())).form(&[("logout_token", logout)]);
-    assert_eq!(Answer::of(logout).await.status, 200);
+    assert_eq!(federation.log_out_at(broker, json!({ "sub": "bob@mcx.example" })).await.status, 200);
     assert!(values(&told(&federation, 4).await, "token").contains(&bobs));
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use mcx_token_broker::sandbox::{Endpoint, Fault};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::broker::{Answer, Broker};
 use crate::support::federation::{CLIENT, Federation, Setup};
@@ -16,12 +16,6 @@ const REST: Duration = Duration::from_millis(1001);
 
 async fn revoke(broker: &Broker, form: &[(&str, &str)]) -> Answer {
     Answer::of(http().post(format!("{}/revoke", broker.url())).form(form)).await
-}
-
-async fn log_out(federation: &Federation, broker: &Broker, changes: Value) -> Answer {
-    let token = federation.logout_token(changes);
-    let request = http().post(format!("{}/backchannel-logout", broker.url()));
-    Answer::of(request.form(&[("logout_token", token.as_str())])).await
 }
 
 /// What an exchange with `token` comes to: its partner token, or the code of the refusal.
@@ -134,7 +128,7 @@ async fn after_a_logout_no_older_token_counts_anywhere_and_a_newer_one_does() {
     let pair = Pair::start().await;
     let without_iat = pair.federation.home_token_with("alice", json!({ "iat": null }));
     let elapsed = stopwatch();
-    let answer = log_out(&pair.federation, &pair.other, json!({})).await;
+    let answer = pair.federation.log_out_at(&pair.other, json!({})).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     let unseen = pair.federation.home_token_with("alice", json!({ "jti": "never seen here" }));
     for token in [&pair.alice, &unseen, &without_iat] {
@@ -154,7 +148,7 @@ async fn a_logout_of_a_session_ends_that_session() {
     let pair = Pair::start().await;
     let another = pair.federation.home_token_with("alice", json!({ "sid": "session-2" }));
     let answer =
-        log_out(&pair.federation, &pair.federation.broker, json!({ "sub": null, "sid": "session-1" })).await;
+        pair.federation.log_out_at(&pair.federation.broker, json!({ "sub": null, "sid": "session-1" })).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     pair.both_refuse(&pair.alice).await;
     let fresh = outcome(&pair.federation, &pair.federation.broker, &another).await.unwrap();
@@ -176,7 +170,7 @@ async fn a_logout_that_is_not_the_home_idms_signs_nobody_out() {
         assert_eq!(answer.headers["cache-control"], "no-store");
     }
     for changes in [json!({"aud": "another"}), json!({"iss": "https://other"}), json!({"nonce": "n"})] {
-        let answer = log_out(&federation, &federation.broker, changes.clone()).await;
+        let answer = federation.log_out_at(&federation.broker, changes.clone()).await;
         assert_eq!(answer.status, 400, "{changes}");
     }
     assert_eq!(outcome(&federation, &federation.broker, &alice).await, Ok(kept));
@@ -191,7 +185,7 @@ async fn without_redis_it_holds_here_the_caller_is_told_and_the_others_hear_when
     assert_eq!(answer.outcome(), (503, "temporarily_unavailable".to_owned()), "{}", answer.text);
     assert!(answer.headers.contains_key("retry-after"));
     let logout = json!({ "sub": "bob@mcx.example", "jti": "told twice" });
-    let answer = log_out(&pair.federation, &pair.federation.broker, logout.clone()).await;
+    let answer = pair.federation.log_out_at(&pair.federation.broker, logout.clone()).await;
     assert_eq!(answer.status, 503, "the home IdM tells us again: {}", answer.text);
     let broker = &pair.federation.broker;
     assert_eq!(outcome(&pair.federation, broker, &pair.alice).await, refused(), "here at once");
@@ -201,7 +195,7 @@ async fn without_redis_it_holds_here_the_caller_is_told_and_the_others_hear_when
     pair.both_refuse(&pair.alice).await;
     pair.both_refuse(&bob).await;
     for status in [200, 400] {
-        let answer = log_out(&pair.federation, &pair.federation.broker, logout.clone()).await;
+        let answer = pair.federation.log_out_at(&pair.federation.broker, logout.clone()).await;
         assert_eq!(answer.status, status, "again, and then it is used up: {}", answer.text);
     }
 }
@@ -249,7 +243,7 @@ async fn a_logout_while_a_token_is_obtained_comes_in_time() {
     federation.partner.fault(Endpoint::Token, Fault::Hold);
     let waiting = federation.spawn_exchange(&alice, &[]);
     until("the partner is asked", async || federation.partner.requests(Endpoint::Token) == 1).await;
-    assert_eq!(log_out(&federation, &federation.broker, json!({})).await.status, 200);
+    assert_eq!(federation.log_out_at(&federation.broker, json!({})).await.status, 200);
     federation.partner.clear(Endpoint::Token);
     let answer = waiting.await.unwrap();
     assert_eq!(answer.outcome(), (400, "invalid_request".to_owned()), "{}", answer.text);

@@ -63,6 +63,8 @@ pub struct ExchangeRules {
     pub audience: Presence,
     /// `resource`.
     pub resource: Presence,
+    /// `actor_token` (RFC 8693 §2.1): who acts, which goes into `act`.
+    pub actor_token: Presence,
     /// Which values of `audience` are known.
     pub audience_values: TargetValues,
     /// Which values of `resource` are known.
@@ -89,6 +91,7 @@ impl Default for ExchangeRules {
             default_token_type: token_type::JWT.to_owned(),
             audience: Presence::Optional,
             resource: Presence::Required,
+            actor_token: Presence::Optional,
             audience_values: TargetValues::Any,
             resource_values: TargetValues::RegisteredUri,
             resource_prefix: String::new(),
@@ -149,7 +152,7 @@ pub struct SecurityToken {
     pub kid: bool,
     /// Whether there is a `jti`.
     pub jti: bool,
-    /// Whether there is an `act` claim (RFC 8693 §4.1).
+    /// Whether there is an `act` claim that names the requester, where no actor is named (RFC 8693 §4.1).
     pub act: bool,
     /// Whether there is a `scope` claim.
     pub scope: bool,

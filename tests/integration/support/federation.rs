@@ -288,6 +288,13 @@ impl Federation {
         token.expose().to_owned()
     }
 
+    /// Tells the broker so.
+    pub(crate) async fn log_out_at(&self, broker: &Broker, changes: Value) -> Answer {
+        let token = self.logout_token(changes);
+        let request = http().post(format!("{}/backchannel-logout", broker.url()));
+        Answer::of(request.form(&[("logout_token", token.as_str())])).await
+    }
+
     /// A home access token of the one of many users that has this number. The partner has no accounts to compare with.
     pub(crate) fn token_of(&self, number: usize) -> String {
         self.home_token_with("alice", json!({ "sub": format!("user-{number}"), "mcptt_id": null }))

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mcx_token_broker::clock::Clock;
+use serde_json::Value;
 
 pub(crate) mod authgent;
 pub(crate) mod broker;
@@ -50,4 +53,11 @@ pub(crate) fn http() -> reqwest::Client {
         .redirect(reqwest::redirect::Policy::none())
         .build();
     client.expect("a plain HTTP client has nothing to fail on")
+}
+
+/// Header and claims, unverified.
+pub(crate) fn decoded(token: &str) -> (Value, Value) {
+    let mut parts = token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).expect("base64url"));
+    let mut next = || serde_json::from_slice(&parts.next().expect("a part")).expect("JSON");
+    (next(), next())
 }
