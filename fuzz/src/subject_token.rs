@@ -82,6 +82,11 @@ fn judge(claims: &Map<String, Value>, settings: &SubjectTokenSettings, subject: 
         let named = audience.contains(&BROKER) || claims.get("azp").and_then(Value::as_str) == Some(BROKER);
         assert!(named || may_act, "the broker is not named");
     }
+    for name in ["act", "may_act"] {
+        assert!(claim(claims, name).is_none_or(Value::is_object), "{name}");
+    }
+    let delegates = claim(claims, "act").or(claim(claims, "may_act")).is_some();
+    assert_eq!(subject.delegates, delegates, "who acts is passed over");
     let required_of_all = settings.audiences.len() == 1;
     assert!(!required_of_all || audience.contains(&AUDIENCE));
 }
@@ -105,8 +110,9 @@ fn remembered(tokens: &SubjectTokens, first: &Subject<'_>) {
         let again = again.expect("it still counts");
         assert_eq!(again.signature, Signature::Remembered);
         let told = |subject: &Subject<'_>| {
-            let Subject { user, identity, issued_to, issued_at, session, expires_at, .. } = subject;
-            (*user, *identity, *issued_to, *issued_at, *session, *expires_at)
+            let Subject { user, identity, issued_to, issued_at, session, expires_at, delegates, .. } =
+                subject;
+            (*user, *identity, *issued_to, *issued_at, *session, *expires_at, *delegates)
         };
         assert_eq!(told(&again), told(first));
     }

@@ -13,6 +13,7 @@ const MAX_TOKEN_BYTES: usize = 16 * 1024;
 #[derive(Debug, PartialEq)]
 struct Meaning {
     subject_token: String,
+    actor_token: Option<String>,
     resource: Option<String>,
     audience: Option<String>,
     scope: Option<ScopeSet>,
@@ -78,14 +79,17 @@ fn credentials(authorization: Option<&str>, form: &Form<'_>) {
 fn read(form: &Form<'_>) -> Option<Meaning> {
     let request = ExchangeRequest::read(form, MAX_TOKEN_BYTES).ok()?;
     let shown = format!("{request:?}");
-    let token = request.subject_token.expose();
-    // A short one may be a part of anything else.
-    let elsewhere = ["resource", "audience", "scope"].iter().filter_map(|name| form.get(name));
-    if token.len() > 32 && !elsewhere.clone().any(|text| format!("{text:?}").contains(token)) {
-        assert!(!shown.contains(token), "{shown}");
+    let elsewhere = ["resource", "audience", "scope"].map(|name| format!("{:?}", form.get(name)));
+    for token in [Some(request.subject_token), request.actor_token].into_iter().flatten() {
+        let token = token.expose();
+        // A short one may be a part of anything else.
+        if token.len() > 32 && !elsewhere.iter().any(|text| text.contains(token)) {
+            assert!(!shown.contains(token), "{shown}");
+        }
     }
     Some(Meaning {
-        subject_token: token.to_owned(),
+        subject_token: request.subject_token.expose().to_owned(),
+        actor_token: request.actor_token.map(|token| token.expose().to_owned()),
         resource: request.resource.map(str::to_owned),
         audience: request.audience.map(str::to_owned),
         // Few may be written often.
@@ -95,9 +99,10 @@ fn read(form: &Form<'_>) -> Option<Meaning> {
 }
 
 fn bounds(meaning: &Meaning) {
-    let token = &meaning.subject_token;
-    assert!(!token.is_empty() && token.len() <= MAX_TOKEN_BYTES);
-    assert!(token.bytes().all(|byte| byte.is_ascii_graphic()));
+    for token in std::iter::once(&meaning.subject_token).chain(&meaning.actor_token) {
+        assert!(!token.is_empty() && token.len() <= MAX_TOKEN_BYTES);
+        assert!(token.bytes().all(|byte| byte.is_ascii_graphic()));
+    }
     for text in [&meaning.resource, &meaning.audience].into_iter().flatten() {
         assert!(!text.is_empty() && text.len() <= 4096 && !text.contains('\0'));
     }
@@ -114,7 +119,14 @@ fn written_anew_it_means_the_same(meaning: &Meaning) {
         ("subject_token_type", token_type::ACCESS_TOKEN),
         ("requested_token_type", meaning.requested.as_str()),
     ];
-    let further = [("resource", &meaning.resource), ("audience", &meaning.audience), ("scope", &scope)];
+    let actor_type = meaning.actor_token.as_ref().map(|_| token_type::JWT.to_owned());
+    let further = [
+        ("actor_token", &meaning.actor_token),
+        ("actor_token_type", &actor_type),
+        ("resource", &meaning.resource),
+        ("audience", &meaning.audience),
+        ("scope", &scope),
+    ];
     parameters.extend(further.into_iter().filter_map(|(name, text)| Some((name, text.as_deref()?))));
     let body = encode(parameters);
     let form = Form::parse(body.as_bytes()).expect("what is encoded is a form");
@@ -131,8 +143,16 @@ fn more_parameters(body: &[u8], meaning: &Meaning) {
         let twice = [body, format!("&{name}=other").as_bytes()].concat();
         assert_eq!(Form::parse(&twice).err(), Some(FormError::Repeated), "{name}");
     }
-    let acting = [body, b"&actor_token=x"].concat();
-    if let Ok(form) = Form::parse(&acting) {
-        assert_eq!(read(&form), None, "an actor is not ignored");
+    // RFC 8693 §4.1: who acts is never passed over.
+    let actor_type = format!("&actor_token_type={}", token_type::JWT);
+    for (acting, there) in [
+        ("&actor_token=x", false),
+        (actor_type.as_str(), false),
+        (&format!("&actor_token=x{actor_type}"), true),
+    ] {
+        let acting = [body, acting.as_bytes()].concat();
+        let Ok(form) = Form::parse(&acting) else { continue };
+        let actor = read(&form).map(|meaning| meaning.actor_token);
+        assert_eq!(actor, there.then(|| Some("x".to_owned())), "{}", String::from_utf8_lossy(&acting));
     }
 }
