@@ -164,16 +164,19 @@ pub(in super::super) enum Message {
 
 impl Message {
     pub(in super::super) fn publish(self) -> Cmd {
-        let text = match self {
+        let mut command = redis::cmd("PUBLISH");
+        command.arg(CHANNEL).arg(self.to_bytes());
+        command
+    }
+
+    fn to_bytes(self) -> Vec<u8> {
+        match self {
             Self::User(user) => [b"u".as_slice(), &user].concat(),
             Self::Entry(key) => [b"e".as_slice(), &key.user, &key.entry].concat(),
             Self::Generations => b"g".to_vec(),
             Self::Released(entry) => [b"d".as_slice(), &entry].concat(),
             Self::Beat => b"b".to_vec(),
-        };
-        let mut command = redis::cmd("PUBLISH");
-        command.arg(CHANNEL).arg(text);
-        command
+        }
     }
 
     /// `None`: not one of ours.
@@ -189,6 +192,28 @@ impl Message {
             b'g' if rest.is_empty() => Some(Self::Generations),
             b'b' if rest.is_empty() => Some(Self::Beat),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_is_published_is_one_message_or_none(
+            kind in prop_oneof![any::<u8>(), prop::sample::select(b"uedgb".to_vec())],
+            length in prop_oneof![Just(0_usize), Just(16), Just(32), 0_usize..40],
+            rest in prop::collection::vec(any::<u8>(), 40),
+        ) {
+            let text = [&[kind], &rest[..length]].concat();
+            if let Some(message) = Message::parse(&text) {
+                prop_assert_eq!(message.to_bytes(), text);
+            }
+            prop_assert_eq!(Message::parse(&[]), None);
         }
     }
 }
