@@ -53,13 +53,13 @@ fn another_reader_reads_the_same(form: &Form<'_>, body: &[u8]) {
 
 /// Never more than one method, and no secret in `Debug`.
 fn credentials(authorization: Option<&str>, form: &Form<'_>) {
-    let Ok(credentials) = Credentials::read(authorization, form) else { return };
+    let Ok(credentials) = Credentials::read(authorization, form, None) else { return };
     let present = |name| usize::from(form.get(name).is_some());
     let methods =
         usize::from(authorization.is_some()) + present("client_secret") + present("client_assertion");
     assert!(methods <= 1, "{methods} methods");
     match credentials {
-        Credentials::None { id } => assert_eq!(Some(id), form.get("client_id")),
+        Credentials::Id { id, .. } => assert_eq!(Some(id), form.get("client_id")),
         Credentials::Basic { readings } => {
             assert!((1..=2).contains(&readings.len()));
             let stated = form.get("client_id");

@@ -11,6 +11,7 @@ use actix_web::middleware::DefaultHeaders;
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::AdminApi;
+use crate::client::ClientCertificate;
 
 /// By whom a browser's request was made (Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -30,22 +31,28 @@ pub fn headers() -> DefaultHeaders {
 
 /// The answer to somebody who may not.
 pub(super) fn refuse(request: &HttpRequest, api: &AdminApi) -> Option<HttpResponse> {
-    if is_another_sites(request) || (api.bearer_token.is_none() && !is_called_by_address(request)) {
+    let is_guarded = api.bearer_token.is_some() || api.takes_certificates;
+    if is_another_sites(request) || (!is_guarded && !is_called_by_address(request)) {
         return Some(HttpResponse::Forbidden().finish());
     }
-    let allowed = match &api.bearer_token {
-        None => true,
-        Some(expected) => {
-            let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-            // The scheme in any case (RFC 9110 §11.1).
-            let presented = header.and_then(|value| value.split_once(' '));
-            presented.is_some_and(|(scheme, token)| {
-                scheme.eq_ignore_ascii_case("Bearer") && expected.matches(token)
-            })
-        }
-    };
+    let is_allowed = !is_guarded || shows_certificate(request, api) || bears_token(request, api);
     let refusal = || HttpResponse::Unauthorized().insert_header((WWW_AUTHENTICATE, "Bearer")).finish();
-    (!allowed).then(refusal)
+    (!is_allowed).then(refusal)
+}
+
+/// Whether the connection has a certificate: any of `admin.tls.client_ca_file` is an operator's.
+fn shows_certificate(request: &HttpRequest, api: &AdminApi) -> bool {
+    let certificate = request.conn_data::<ClientCertificate>();
+    api.takes_certificates && certificate.is_some_and(|it| it.is_valid_at(api.clock.now()))
+}
+
+fn bears_token(request: &HttpRequest, api: &AdminApi) -> bool {
+    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    // The scheme in any case (RFC 9110 §11.1).
+    let presented = header.and_then(|value| value.split_once(' '));
+    api.bearer_token.as_ref().zip(presented).is_some_and(|(expected, (scheme, token))| {
+        scheme.eq_ignore_ascii_case("Bearer") && expected.matches(token)
+    })
 }
 
 /// A page of another site that an operator happens to visit changes nothing here, whatever the browser sends along.
@@ -54,7 +61,7 @@ fn is_another_sites(request: &HttpRequest) -> bool {
     request.method() != Method::GET && site.is_some_and(|site| !matches!(site, b"same-origin" | b"none"))
 }
 
-/// Without a bearer token only this machine comes here, and by address: a name can be one that a web page's own server
+/// Without a guard only this machine comes here, and by address: a name can be one that a web page's own server
 /// makes lead here (DNS rebinding), and then the page reads what it likes.
 fn is_called_by_address(request: &HttpRequest) -> bool {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());

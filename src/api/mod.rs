@@ -95,8 +95,10 @@ impl PublicApi {
 /// What the admin endpoints need.
 #[derive(Debug)]
 pub struct AdminApi {
-    /// Demanded as a bearer token when set.
+    /// Demanded as a bearer token when set, unless a certificate is shown.
     pub bearer_token: Option<Secret>,
+    /// Whether client certificates are asked for: one is demanded, unless the bearer token is there.
+    pub takes_certificates: bool,
     /// Everything that is measured.
     pub metrics: Metrics,
     /// Whether new requests are still taken.

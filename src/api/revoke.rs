@@ -5,9 +5,8 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::error::TokenError;
-use super::token::{authorization, token_headers};
+use super::token::{credentials, token_headers};
 use super::{Busy, PublicApi, body, record_of};
-use crate::client::Credentials;
 use crate::exchange::Attempt;
 use crate::exchange::request::RequestError;
 use crate::oauth::form::Form;
@@ -67,7 +66,7 @@ async fn revoke(
     let settings = &api.settings;
     let body = body::form(request, payload, settings.max_body_bytes, settings.body_timeout).await?;
     let form = Form::parse(&body)?;
-    let credentials = Credentials::read(authorization(request)?, &form)?;
+    let credentials = credentials(request, &form)?;
     let token = TokenRef::from(token(&form, "token", settings.max_token_bytes)?);
     Ok(api.exchange.revoke(&credentials, token, attempt).await?)
 }

@@ -42,16 +42,22 @@ async fn grant(
     let settings = &api.settings;
     let body = body::form(request, payload, settings.max_body_bytes, settings.body_timeout).await?;
     let form = Form::parse(&body)?;
-    let credentials = Credentials::read(authorization(request)?, &form)?;
+    let credentials = credentials(request, &form)?;
     let exchange = ExchangeRequest::read(&form, settings.max_token_bytes)?;
     Ok(api.exchange.token(&exchange, &credentials, attempt).await?)
 }
 
-/// The `Authorization` header, which must be there once if at all: which one counts would be a guess.
-pub(super) fn authorization(request: &HttpRequest) -> Result<Option<&str>, CredentialsError> {
+/// What the caller presents. The `Authorization` header must be there once if at all: which one counts would be a guess.
+pub(super) fn credentials<'r>(
+    request: &'r HttpRequest,
+    form: &'r Form<'_>,
+) -> Result<Credentials<'r>, CredentialsError> {
     let mut headers = request.headers().get_all(AUTHORIZATION);
     let authorization = headers.next().map(|value| value.to_str().unwrap_or_default());
-    if headers.next().is_some() { Err(CredentialsError::Several) } else { Ok(authorization) }
+    if headers.next().is_some() {
+        return Err(CredentialsError::Several);
+    }
+    Credentials::read(authorization, form, request.conn_data())
 }
 
 /// Whatever the outcome: counted, written down, told, rendered.

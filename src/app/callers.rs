@@ -2,7 +2,7 @@
 
 use super::listeners::{revocation_endpoint, token_endpoint};
 use super::{Wiring, algorithms};
-use crate::client::{Client, ClientAuthenticationMethod, ClientRegistry, Names, RateLimit};
+use crate::client::{Client, ClientAuthenticationMethod, ClientRegistry, Names, RateLimit, RegisteredName};
 use crate::config;
 use crate::jose::KeySet;
 
@@ -35,6 +35,9 @@ impl Wiring<'_> {
                     }
                 }
             }
+            config::CallerAuthentication::TlsClientAuth(name) => {
+                ClientAuthenticationMethod::TlsClientAuth(self.certificate_name(name)?)
+            }
         };
         Some(Client {
             id: stated.id.clone(),
@@ -47,6 +50,21 @@ impl Wiring<'_> {
                 .requests_per_second
                 .map(|requests| RateLimit::per_second(requests, self.clock.clone())),
         })
+    }
+}
+
+impl Wiring<'_> {
+    fn certificate_name(&mut self, stated: &config::CertificateName) -> Option<RegisteredName> {
+        match stated {
+            config::CertificateName::SanDns(name) => Some(RegisteredName::SanDns(name.clone())),
+            config::CertificateName::SanUri(uri) => Some(RegisteredName::SanUri(uri.clone())),
+            config::CertificateName::SubjectDn(name) => RegisteredName::subject_dn(name)
+                .map_err(|error| {
+                    let remedy = "write it as `openssl x509 -noout -subject -nameopt RFC2253` does";
+                    self.problem("clients", "clients.tls_client_auth_subject_dn", error, remedy);
+                })
+                .ok(),
+        }
     }
 }
 

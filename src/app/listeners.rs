@@ -11,10 +11,8 @@ use crate::config;
 use crate::jose::Algorithm;
 use crate::oauth::metadata::BrokerMetadata;
 use crate::oauth::{grant_type, token_type};
-use crate::server::{ServerSettings, ServerTls};
+use crate::server::{ListenerTls, ServerSettings, TlsError};
 
-/// How clients may authenticate.
-const CALLERS_METHODS: [&str; 4] = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
 /// A head is a few hundred bytes: whoever needs longer for it is not a client.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Heads are timed by a clock that ticks every half a second: less would cut off clients that did nothing wrong.
@@ -22,24 +20,34 @@ const LEAST_HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Wiring<'_> {
     pub(super) fn server(&mut self) -> ServerSettings {
-        let server = &self.configuration.server;
-        let tls = server.tls.as_ref().map(|tls| ServerTls {
-            certificate_pem: tls.certificate.text.clone().into_bytes(),
-            key_pem: tls.key.content.clone(),
-        });
-        if let Some(error) = tls.as_ref().and_then(|tls| tls.check().err()) {
-            self.problem("server", "server.tls", error, "name a PEM chain, leaf first, and its key");
-        }
+        let (server, admin) = (&self.configuration.server, &self.configuration.admin);
         ServerSettings {
             listen: server.listen,
-            admin_listen: self.configuration.admin.listen,
-            tls,
+            admin_listen: admin.listen,
+            tls: self.tls(server.tls.as_ref(), "server"),
+            admin_tls: self.tls(admin.tls.as_ref(), "admin"),
             head_timeout: server.request_timeout.clamp(LEAST_HEAD_TIMEOUT, HEAD_TIMEOUT),
             max_connections: server.max_connections,
             keep_alive: server.keep_alive,
             shutdown_grace: server.shutdown_grace,
             workers: server.workers,
         }
+    }
+
+    fn tls(&mut self, stated: Option<&config::ListenerTls>, section: &str) -> Option<ListenerTls> {
+        let tls = stated.map(|tls| ListenerTls {
+            certificate_pem: tls.certificate.text.clone().into_bytes(),
+            key_pem: tls.key.content.clone(),
+            client_ca_pem: tls.client_ca.as_ref().map(|file| file.text.clone().into_bytes()),
+        })?;
+        if let Err(error) = tls.check() {
+            let remedy = match error {
+                TlsError::Pair => "name a PEM chain, leaf first, and its key",
+                TlsError::ClientCa => "name a PEM file with the certificates of the CAs, and nothing else",
+            };
+            self.problem(section, &format!("{section}.tls"), error, remedy);
+        }
+        Some(tls)
     }
 
     pub(super) fn rate_limit(&self) -> Option<RateLimit> {
@@ -61,6 +69,7 @@ impl Wiring<'_> {
 
     pub(super) fn metadata(&self) -> BrokerMetadata {
         let server = &self.configuration.server;
+        let methods = callers_methods(server);
         BrokerMetadata {
             issuer: server.issuer.clone(),
             token_endpoint: token_endpoint(server),
@@ -68,8 +77,8 @@ impl Wiring<'_> {
             jwks_uri: format!("{}/jwks", server.issuer.trim_end_matches('/')),
             response_types_supported: Vec::new(),
             grant_types_supported: vec![grant_type::TOKEN_EXCHANGE],
-            token_endpoint_auth_methods_supported: CALLERS_METHODS.to_vec(),
-            revocation_endpoint_auth_methods_supported: CALLERS_METHODS.to_vec(),
+            token_endpoint_auth_methods_supported: methods.clone(),
+            revocation_endpoint_auth_methods_supported: methods,
             token_endpoint_auth_signing_alg_values_supported: Algorithm::ALL.map(Algorithm::as_str).to_vec(),
             identity_chaining_requested_token_types_supported: vec![
                 token_type::ACCESS_TOKEN,
@@ -77,6 +86,13 @@ impl Wiring<'_> {
             ],
         }
     }
+}
+
+/// How clients may authenticate.
+fn callers_methods(server: &config::Server) -> Vec<&'static str> {
+    let asks_for_certificates = server.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    let always = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
+    always.into_iter().chain(asks_for_certificates.then_some("tls_client_auth")).collect()
 }
 
 pub(super) fn revocation_endpoint(server: &config::Server) -> String {

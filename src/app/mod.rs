@@ -103,6 +103,7 @@ impl Wiring<'_> {
             metrics: self.metrics.clone(),
         };
         let exchange = Arc::new(Exchange::new(parts, self.exchange_settings()));
+        let admin = &self.configuration.admin;
         Ok(App {
             server,
             public: PublicApi {
@@ -119,7 +120,8 @@ impl Wiring<'_> {
                 clock: self.clock.clone(),
             },
             admin: AdminApi {
-                bearer_token: self.configuration.admin.bearer_token.clone(),
+                bearer_token: admin.bearer_token.clone(),
+                takes_certificates: admin.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
                 metrics: self.metrics,
                 readiness,
                 exchange,

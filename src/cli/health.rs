@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::output;
+use super::peer::TrustOptions;
 use crate::http::{HttpClient, HttpSettings};
 
 #[derive(Debug, Args)]
@@ -16,6 +17,8 @@ pub(super) struct Health {
     /// The admin listener
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
     admin: String,
+    #[command(flatten)]
+    trust: TrustOptions,
 }
 
 impl Health {
@@ -25,6 +28,7 @@ impl Health {
         let http = HttpClient::new(&HttpSettings {
             connect_timeout: limit,
             timeout: limit,
+            ca_pem: self.trust.ca_pem()?,
             allow_http: true,
             ..HttpSettings::default()
         })?;

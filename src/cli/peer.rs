@@ -8,13 +8,28 @@ use clap::Args;
 
 use crate::http::{HttpClient, HttpSettings};
 
+/// Which servers are believed to be who they say.
+#[derive(Debug, Default, Args)]
+pub(super) struct TrustOptions {
+    /// PEM certificates to trust instead of the system's
+    #[arg(long, value_name = "FILE", help_heading = "Connection")]
+    ca_file: Option<PathBuf>,
+}
+
+impl TrustOptions {
+    /// The certificates, for [`HttpSettings::ca_pem`].
+    pub(super) fn ca_pem(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        let read = |path: &PathBuf| fs::read(path).with_context(|| format!("{}", path.display()));
+        self.ca_file.as_ref().map(read).transpose()
+    }
+}
+
 /// How a server is called.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct PeerOptions {
-    /// PEM certificates to trust instead of the system's
-    #[arg(long, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    trust: TrustOptions,
     /// Call plain http beyond loopback: whoever is on the way reads every token
     #[arg(long)]
     allow_http: bool,
@@ -23,8 +38,7 @@ pub(super) struct PeerOptions {
 impl PeerOptions {
     /// A client with the broker's own limits.
     pub(super) fn http(&self) -> anyhow::Result<HttpClient> {
-        let read = |path: &PathBuf| fs::read(path).with_context(|| format!("{}", path.display()));
-        let ca_pem = self.ca_file.as_ref().map(read).transpose()?;
+        let ca_pem = self.trust.ca_pem()?;
         Ok(HttpClient::new(&HttpSettings { ca_pem, allow_http: self.allow_http, ..HttpSettings::default() })?)
     }
 }

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::certificate::ClientCertificate;
 use crate::oauth::form::{self, Form};
 use crate::oauth::grant_type::CLIENT_ASSERTION_JWT_BEARER;
 use crate::secret::{Secret, Token};
@@ -10,10 +11,13 @@ use crate::secret::{Secret, Token};
 /// What a request presents.
 #[derive(Debug)]
 pub enum Credentials<'f> {
-    /// `client_id` alone: a public client.
-    None {
+    /// `client_id` alone: a public client, or one that the connection's certificate proves (RFC 8705 §2.1).
+    Id {
         /// The client id.
         id: &'f str,
+        /// The connection's, if it has one. It counts for a client that is registered with `tls_client_auth`, and for no
+        /// other: machines show theirs wherever they are asked.
+        certificate: Option<&'f ClientCertificate>,
     },
     /// The Basic scheme. More than one reading, because clients that do not form-encode exist (RFC 6749 §2.3.1 says
     /// they must): the first is the specification's.
@@ -58,8 +62,13 @@ pub enum CredentialsError {
 }
 
 impl<'f> Credentials<'f> {
-    /// Reads the `Authorization` header and the form.
-    pub fn read(authorization: Option<&str>, form: &'f Form<'_>) -> Result<Self, CredentialsError> {
+    /// Reads the `Authorization` header and the form. `certificate`: the connection's, which is no method of its own: it
+    /// may come along with any.
+    pub fn read(
+        authorization: Option<&str>,
+        form: &'f Form<'_>,
+        certificate: Option<&'f ClientCertificate>,
+    ) -> Result<Self, CredentialsError> {
         let id = form.get("client_id");
         let secret = form.get("client_secret");
         let assertion = form.get("client_assertion");
@@ -86,7 +95,7 @@ impl<'f> Credentials<'f> {
         let id = id.ok_or(CredentialsError::Missing)?;
         Ok(match secret {
             Some(secret) => Self::Post { id, secret: Secret::from(secret) },
-            None => Self::None { id },
+            None => Self::Id { id, certificate },
         })
     }
 }
@@ -112,12 +121,12 @@ mod tests {
     use super::*;
 
     fn refused(authorization: Option<&str>, body: &str) -> Option<CredentialsError> {
-        Credentials::read(authorization, &Form::parse(body.as_bytes()).unwrap()).err()
+        Credentials::read(authorization, &Form::parse(body.as_bytes()).unwrap(), None).err()
     }
 
     fn readings(authorization: &str, body: &str) -> Vec<(String, String)> {
         let form = Form::parse(body.as_bytes()).unwrap();
-        match Credentials::read(Some(authorization), &form) {
+        match Credentials::read(Some(authorization), &form, None) {
             Ok(Credentials::Basic { readings }) => {
                 readings.into_iter().map(|(id, secret)| (id, secret.expose().to_owned())).collect()
             }

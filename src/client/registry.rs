@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::assertion::{self, AssertionError};
+use super::certificate::{CertificateError, RegisteredName};
 use super::credentials::Credentials;
 use super::rate::RateLimit;
 use crate::clock::Clock;
@@ -48,6 +49,8 @@ pub enum ClientAuthenticationMethod {
         /// Accepted algorithms.
         algorithms: Vec<Algorithm>,
     },
+    /// `tls_client_auth`, with a certificate of this name.
+    TlsClientAuth(RegisteredName),
 }
 
 impl Client {
@@ -115,6 +118,9 @@ pub enum ClientError {
     /// The assertion proves nothing.
     #[error("client assertion: {0}")]
     Assertion(#[from] AssertionError),
+    /// The connection's certificate proves nothing.
+    #[error("client certificate: {0}")]
+    Certificate(#[from] CertificateError),
 }
 
 /// All registered clients.
@@ -141,10 +147,14 @@ impl ClientRegistry {
     /// The client that the credentials prove.
     pub fn authenticate(&self, credentials: &Credentials<'_>) -> Result<&Arc<Client>, ClientError> {
         match credentials {
-            Credentials::None { id } => {
+            Credentials::Id { id, certificate } => {
                 let client = self.find(id)?;
-                match client.authentication {
+                match &client.authentication {
                     ClientAuthenticationMethod::None => Ok(client),
+                    ClientAuthenticationMethod::TlsClientAuth(name) => {
+                        name.verify(*certificate, self.clock.now())?;
+                        Ok(client)
+                    }
                     _ => Err(ClientError::Method),
                 }
             }
@@ -237,6 +247,7 @@ mod tests {
             client("basic", ClientAuthenticationMethod::SecretBasic(Secret::from("s 1"))),
             client("post", ClientAuthenticationMethod::SecretPost(Secret::from("s2"))),
             client("jwt", ClientAuthenticationMethod::PrivateKeyJwt { keys, algorithms }),
+            client("tls", ClientAuthenticationMethod::TlsClientAuth(RegisteredName::SanDns("a".to_owned()))),
         ];
         let audiences = vec!["https://broker".to_owned(), "https://broker/token".to_owned()];
         (ClientRegistry::new(clients, audiences, clock), key, hand)
@@ -249,13 +260,15 @@ mod tests {
             readings: vec![(id.to_owned(), Secret::from(secret))],
         };
         let post = |id: &'static str, secret: &str| Credentials::Post { id, secret: Secret::from(secret) };
-        let none = |id: &'static str| Credentials::None { id };
+        let none = |id: &'static str| Credentials::Id { id, certificate: None };
         for (credentials, expected) in [
             (none("public"), None),
             (basic("basic", "s 1"), None),
             (post("post", "s2"), None),
             (none("basic"), Some(ClientError::Method)),
             (none("jwt"), Some(ClientError::Method)),
+            (none("tls"), Some(ClientError::Certificate(CertificateError::Missing))),
+            (post("tls", "a"), Some(ClientError::Method)),
             (post("basic", "s 1"), Some(ClientError::Method)),
             (basic("post", "s2"), Some(ClientError::Method)),
             (basic("public", ""), Some(ClientError::Method)),

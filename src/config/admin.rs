@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::file::NamedFile;
 use super::findings::Findings;
+use super::tls::{ListenerTls, TlsTable};
 use super::value;
 use crate::secret::Secret;
 
@@ -14,9 +15,12 @@ use crate::secret::Secret;
 pub struct Admin {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// What requests must bear. Always there when the listener is reachable from other machines: purging tokens and
-    /// reading who talks to whom is not for everybody on the network.
+    /// What requests must bear, or else show a certificate of [`ListenerTls::client_ca`]. One of the two is always there
+    /// when the listener is reachable from other machines: purging tokens and reading who talks to whom is not for
+    /// everybody on the network.
     pub bearer_token: Option<Secret>,
+    /// `None`: plain HTTP.
+    pub tls: Option<ListenerTls>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -26,6 +30,7 @@ pub(super) struct AdminTable {
     listen: SocketAddr,
     bearer_token: Option<Secret>,
     bearer_token_file: Option<NamedFile>,
+    tls: Option<TlsTable>,
 }
 
 impl Default for AdminTable {
@@ -34,13 +39,16 @@ impl Default for AdminTable {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
             bearer_token: None,
             bearer_token_file: None,
+            tls: None,
         }
     }
 }
 
 impl AdminTable {
     pub(super) fn resolve(self, findings: &mut Findings<'_>) -> Admin {
-        let stated = self.bearer_token.is_some() || self.bearer_token_file.is_some();
+        let stated = self.bearer_token.is_some()
+            || self.bearer_token_file.is_some()
+            || findings.is_stated("admin.tls.client_ca_file");
         let bearer_token = findings.secret(
             "admin.bearer_token",
             self.bearer_token.as_ref(),
@@ -50,8 +58,9 @@ impl AdminTable {
             stated || self.listen.ip().is_loopback(),
             "admin.bearer_token",
             "is missing, while admin.listen is reachable from other machines",
-            "state bearer_token_file, or listen on 127.0.0.1",
+            "state bearer_token_file, or client_ca_file in [admin.tls], or listen on 127.0.0.1",
         );
-        Admin { listen: self.listen, bearer_token }
+        let tls = self.tls.and_then(|tls| tls.resolve("admin.tls", findings));
+        Admin { listen: self.listen, bearer_token, tls }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use serde::Deserialize;
+use url::{Host, Url};
 
 use super::file::{NamedFile, TextFile};
 use super::findings::Findings;
@@ -48,6 +49,19 @@ pub enum CallerAuthentication {
         /// Accepted algorithms, all asymmetric.
         algorithms: Vec<String>,
     },
+    /// RFC 8705 §2.1.
+    TlsClientAuth(CertificateName),
+}
+
+/// The name that a client's certificate must have (RFC 8705 §2.1.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateName {
+    /// The subject, as RFC 4514 writes it.
+    SubjectDn(String),
+    /// A DNS name among the alternative names.
+    SanDns(String),
+    /// A URI among the alternative names.
+    SanUri(String),
 }
 
 /// All, or these.
@@ -78,6 +92,9 @@ pub(super) struct ClientTable {
     secret_file: Option<NamedFile>,
     jwks_file: Option<NamedFile>,
     algorithms: Option<Vec<String>>,
+    tls_client_auth_subject_dn: String,
+    tls_client_auth_san_dns: String,
+    tls_client_auth_san_uri: String,
     partners: Vec<String>,
     #[serde(deserialize_with = "value::optional_scopes")]
     scopes: Option<ScopeSet>,
@@ -162,22 +179,61 @@ impl ClientTable {
         })
     }
 
+    /// The one name that is stated; exactly one must be where it is `used`, and none elsewhere.
+    fn certificate_name(&self, findings: &mut Findings<'_>, at: &str, used: bool) -> Option<CertificateName> {
+        type Make = fn(String) -> CertificateName;
+        let names: [(&str, &String, Make); 3] = [
+            ("tls_client_auth_subject_dn", &self.tls_client_auth_subject_dn, CertificateName::SubjectDn),
+            ("tls_client_auth_san_dns", &self.tls_client_auth_san_dns, CertificateName::SanDns),
+            ("tls_client_auth_san_uri", &self.tls_client_auth_san_uri, CertificateName::SanUri),
+        ];
+        let stated: Vec<_> = names.into_iter().filter(|(_, name, _)| !name.is_empty()).collect();
+        let keep = if used { stated.len().min(1) } else { 0 };
+        for (key, ..) in &stated[keep..] {
+            let (problem, remedy) = if used {
+                ("is stated, and another name too: one alone says whose certificate it is", "keep one")
+            } else {
+                (
+                    "is stated, but the authentication method does not use it",
+                    "remove it, or state authentication = \"tls_client_auth\"",
+                )
+            };
+            findings.fault(&format!("{at}.{key}"), problem, remedy);
+        }
+        findings.demand(
+            !used || !stated.is_empty(),
+            &format!("{at}.tls_client_auth_subject_dn"),
+            "is missing, and tls_client_auth needs the name of a certificate",
+            "state it, or tls_client_auth_san_dns, or tls_client_auth_san_uri",
+        );
+        let (_, name, make) = stated.first().filter(|_| keep == 1)?;
+        let name = make((*name).clone());
+        name.check(findings, at);
+        Some(name)
+    }
+
     fn authentication(&self, findings: &mut Findings<'_>, at: &str) -> Option<CallerAuthentication> {
         let method_key = format!("{at}.authentication");
         let method = self.authentication.or_else(|| {
-            let remedy = "write none, client_secret_basic, client_secret_post or private_key_jwt";
+            let remedy =
+                "write none, client_secret_basic, client_secret_post, private_key_jwt or tls_client_auth";
             findings.fault(&method_key, "is missing", remedy);
             None
         })?;
         let secret = secret_of(findings, at, method, self.secret.as_ref(), self.secret_file.as_ref());
+        let name = self.certificate_name(findings, at, method == Method::TlsClientAuth);
         match method {
             Method::None => Some(CallerAuthentication::None),
             Method::ClientSecretBasic => secret.map(CallerAuthentication::ClientSecretBasic),
             Method::ClientSecretPost => secret.map(CallerAuthentication::ClientSecretPost),
             Method::TlsClientAuth => {
-                let remedy = "write private_key_jwt, which proves as much";
-                findings.fault(&method_key, "is not supported yet for callers", remedy);
-                None
+                findings.demand(
+                    findings.is_stated("server.tls.client_ca_file"),
+                    &method_key,
+                    "needs client certificates, which the listener does not ask for",
+                    "state client_ca_file in [server.tls]; behind a proxy that ends TLS, write private_key_jwt",
+                );
+                name.map(CallerAuthentication::TlsClientAuth)
             }
             Method::PrivateKeyJwt => {
                 let jwks_key = format!("{at}.jwks_file");
@@ -192,6 +248,28 @@ impl ClientTable {
                 let jwks = findings.text_file(&jwks_key, self.jwks_file.as_ref())?;
                 Some(CallerAuthentication::PrivateKeyJwt { jwks, algorithms })
             }
+        }
+    }
+}
+
+impl CertificateName {
+    /// That a certificate can have it at all. A distinguished name is looked at by who compares it.
+    fn check(&self, findings: &mut Findings<'_>, at: &str) {
+        match self {
+            Self::SubjectDn(_) => {}
+            Self::SanDns(name) => findings.demand(
+                !name.contains('*')
+                    && matches!(Host::parse(name), Ok(Host::Domain(host)) if host.eq_ignore_ascii_case(name)),
+                &format!("{at}.tls_client_auth_san_dns"),
+                "is not the DNS name of one host",
+                "write it as the certificate has it: no pattern, no address, xn-- for other letters than ASCII",
+            ),
+            Self::SanUri(uri) => findings.demand(
+                Url::parse(uri).is_ok(),
+                &format!("{at}.tls_client_auth_san_uri"),
+                "is not a URI",
+                "write it as the certificate has it, with its scheme",
+            ),
         }
     }
 }

@@ -34,6 +34,7 @@ mod security_token;
 mod server;
 mod signing;
 mod table;
+mod tls;
 mod value;
 
 #[cfg(test)]
@@ -46,7 +47,7 @@ use serde::Deserialize;
 pub use admin::Admin;
 pub use audit::{Audit, AuditedUser};
 pub use cache::{Cache, Redis, RedisDeployment, SealingKey};
-pub use clients::{CallerAuthentication, Client, Selection};
+pub use clients::{CallerAuthentication, CertificateName, Client, Selection};
 pub use connection::Connection;
 pub use exchange::ExchangeLimits;
 pub use file::{KeyFile, RotatedSecret, SecretFile, TextFile};
@@ -64,8 +65,9 @@ pub use registration::{
 pub use rules::Rule;
 pub use scopes::Scopes;
 pub use security_token::SecurityToken;
-pub use server::{Server, ServerTls};
+pub use server::Server;
 pub use signing::SigningKeyFile;
+pub use tls::ListenerTls;
 
 use file::NamedFile;
 use findings::Findings;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::file::{KeyFile, NamedFile, TextFile};
 use super::findings::Findings;
+use super::tls::{ListenerTls, TlsTable};
 use super::value;
 
 /// Paths of the public listener that the token endpoint must not hide.
@@ -45,16 +45,7 @@ pub struct Server {
     /// Worker threads; `None`: one per core.
     pub workers: Option<usize>,
     /// `None`: plain HTTP.
-    pub tls: Option<ServerTls>,
-}
-
-/// The listener's certificate.
-#[derive(Debug, Clone)]
-pub struct ServerTls {
-    /// PEM, leaf first.
-    pub certificate: TextFile,
-    /// PEM.
-    pub key: KeyFile,
+    pub tls: Option<ListenerTls>,
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -76,13 +67,6 @@ pub(super) struct ServerTable {
     shutdown_grace: Duration,
     workers: Option<u16>,
     tls: Option<TlsTable>,
-}
-
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
-struct TlsTable {
-    certificate_file: Option<NamedFile>,
-    key_file: Option<NamedFile>,
 }
 
 impl Default for ServerTable {
@@ -162,7 +146,7 @@ impl ServerTable {
             "is zero",
             "remove it, or write at least 1",
         );
-        let tls = self.tls.and_then(|tls| tls.resolve(findings));
+        let tls = self.tls.and_then(|tls| tls.resolve("server.tls", findings));
         Server {
             listen: self.listen,
             issuer: self.issuer,
@@ -177,18 +161,5 @@ impl ServerTable {
             workers: self.workers.map(usize::from),
             tls,
         }
-    }
-}
-
-impl TlsTable {
-    fn resolve(self, findings: &mut Findings<'_>) -> Option<ServerTls> {
-        for (key, named) in
-            [("server.tls.certificate_file", &self.certificate_file), ("server.tls.key_file", &self.key_file)]
-        {
-            findings.demand(named.is_some(), key, "is missing", "name a PEM file, or remove [server.tls]");
-        }
-        let certificate = findings.text_file("server.tls.certificate_file", self.certificate_file.as_ref());
-        let key = findings.key_file("server.tls.key_file", self.key_file.as_ref());
-        Some(ServerTls { certificate: certificate?, key: key? })
     }
 }

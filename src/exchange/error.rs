@@ -130,6 +130,7 @@ impl ExchangeError {
             Self::Client(ClientError::Method) => "client_method",
             Self::Client(ClientError::Secret) => "client_secret",
             Self::Client(ClientError::Assertion(_)) => "client_assertion",
+            Self::Client(ClientError::Certificate(_)) => "client_certificate",
             Self::ActorToken(SubjectTokenError::Home(error)) => idm_code(error, &HOME),
             Self::ActorToken(_) => "actor_token",
             Self::SubjectToken(error) => subject_token_code(error),

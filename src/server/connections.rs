@@ -13,6 +13,7 @@ use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream as ActixStream;
 
 use crate::api::{Connection, Ticks};
+use crate::client::ClientCertificate;
 
 /// Open files that one connection takes: its socket, and the handle to cut it.
 pub(super) const FILES: usize = 2;
@@ -63,9 +64,16 @@ impl Connections {
 
     /// Takes note of one that was accepted, for actix-web's `on_connect`.
     pub(super) fn accepted(self: &Arc<Self>, stream: &dyn Any, data: &mut Extensions) {
+        let tls = stream.downcast_ref::<TlsStream<ActixStream>>().map(|stream| stream.get_ref());
+        if let Some(certificate) = tls.and_then(|(_, session)| session.peer_certificates()?.first()) {
+            match ClientCertificate::read(certificate) {
+                Ok(certificate) => drop(data.insert(certificate)),
+                // It is served as if it had none.
+                Err(error) => tracing::warn!("{error}"),
+            }
+        }
         let tcp = stream.downcast_ref::<ActixStream>();
-        let tls = || Some(stream.downcast_ref::<TlsStream<ActixStream>>()?.get_ref().0);
-        let Some(stream) = tcp.or_else(tls) else { return };
+        let Some(stream) = tcp.or(tls.map(|(tcp, _)| tcp)) else { return };
         // Without a second handle (no open files are left) it is served all the same, and not watched.
         let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return };
         let connection = Connection::accepted(&self.ticks);

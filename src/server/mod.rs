@@ -1,6 +1,7 @@
 //! The listeners: TLS, readiness, graceful shutdown.
 
 mod connections;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,16 +13,13 @@ use actix_web::http::KeepAlive;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::task::JoinHandle;
 
 use crate::api::{self, AdminApi, PublicApi, Readiness};
 use crate::exchange::Exchange;
-use crate::secret::Secret;
 use crate::telemetry::audit::AuditLog;
 use connections::Connections;
+pub use tls::{ListenerTls, TlsError};
 
 /// Connections of the admin listener: monitoring, and people.
 const ADMIN_CONNECTIONS: usize = 256;
@@ -36,8 +34,10 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// The admin listener.
     pub admin_listen: SocketAddr,
-    /// Certificate chain and key of the public listener; `None`: plain HTTP.
-    pub tls: Option<ServerTls>,
+    /// TLS of the public listener; `None`: plain HTTP.
+    pub tls: Option<ListenerTls>,
+    /// The same of the admin listener.
+    pub admin_tls: Option<ListenerTls>,
     /// A connection whose next request head takes longer is cut off (slow loris).
     pub head_timeout: Duration,
     /// Connections of each worker of the public listener that are served at once; more wait in the kernel.
@@ -48,15 +48,6 @@ pub struct ServerSettings {
     pub shutdown_grace: Duration,
     /// Worker threads; `None`: one per core.
     pub workers: Option<usize>,
-}
-
-/// PEM of the public listener.
-#[derive(Debug)]
-pub struct ServerTls {
-    /// Certificate chain, leaf first.
-    pub certificate_pem: Vec<u8>,
-    /// Its private key.
-    pub key_pem: Secret,
 }
 
 /// Why it does not listen.
@@ -78,9 +69,9 @@ pub enum ServerError {
         /// What the system says.
         error: std::io::Error,
     },
-    /// Certificate and key are not usable.
-    #[error("server.tls: certificate_file and key_file are not a usable PEM pair")]
-    Tls,
+    /// A listener's files are not usable.
+    #[error("a listener cannot speak TLS: {0}")]
+    Tls(#[from] TlsError),
     /// A listener failed while running.
     #[error("a listener failed: {0}")]
     Run(std::io::Error),
@@ -135,7 +126,7 @@ fn listen_public(
     let address = settings.listen;
     let bound = match &settings.tls {
         None => server.bind(address),
-        Some(tls) => server.bind_rustls_0_23(address, tls_config(tls)?),
+        Some(tls) => server.bind_rustls_0_23(address, tls.config()?),
     }
     .map_err(|error| ServerError::Bind { address, error })?;
     let address = bound.addrs().first().copied().unwrap_or(address);
@@ -151,7 +142,7 @@ fn listen_admin(settings: &ServerSettings, api: Data<AdminApi>) -> Result<(Socke
             .wrap(api::admin::headers())
             .configure(|config| api::admin(&api, config))
     };
-    let bound = HttpServer::new(app)
+    let server = HttpServer::new(app)
         .on_connect(move |stream, data| connections.accepted(stream, data))
         .keep_alive(KeepAlive::Os)
         .max_connections(ADMIN_CONNECTIONS)
@@ -160,9 +151,12 @@ fn listen_admin(settings: &ServerSettings, api: Data<AdminApi>) -> Result<(Socke
         .client_request_timeout(settings.head_timeout)
         // Else, what a client still sends after its answer is read without end, and without looking at the time.
         .client_disconnect_timeout(Duration::ZERO)
-        .disable_signals()
-        .bind(address)
-        .map_err(|error| ServerError::Bind { address, error })?;
+        .disable_signals();
+    let bound = match &settings.admin_tls {
+        None => server.bind(address),
+        Some(tls) => server.bind_rustls_0_23(address, tls.config()?),
+    }
+    .map_err(|error| ServerError::Bind { address, error })?;
     let address = bound.addrs().first().copied().unwrap_or(address);
     Ok((address, bound.run()))
 }
@@ -187,28 +181,6 @@ fn affordable_connections(workers: Option<usize>) -> usize {
 /// Rounded up: half a second of grace is not none.
 fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
-}
-
-/// TLS 1.2 and 1.3 (RFC 9325), without client certificates.
-fn tls_config(tls: &ServerTls) -> Result<ServerConfig, ServerError> {
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&tls.certificate_pem)
-        .collect::<Result<_, _>>()
-        .map_err(|_| ServerError::Tls)?;
-    let key = PrivateKeyDer::from_pem_slice(tls.key_pem.expose().as_bytes()).map_err(|_| ServerError::Tls)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|_| ServerError::Tls)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|_| ServerError::Tls)
-}
-
-impl ServerTls {
-    /// Whether certificate and key are usable, without listening.
-    pub fn check(&self) -> Result<(), ServerError> {
-        tls_config(self).map(|_| ())
-    }
 }
 
 impl Running {

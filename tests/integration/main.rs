@@ -15,6 +15,7 @@ mod bad_days;
 mod cache;
 mod callers;
 mod cli;
+mod client_certificates;
 mod coalescing;
 mod documents;
 mod errors;

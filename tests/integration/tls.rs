@@ -6,62 +6,21 @@ use std::time::Duration;
 use mcx_token_broker::sandbox::{Client, Endpoint, Fault, SandboxTls};
 use mcx_token_broker::secret::Secret;
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode, SslVersion};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::broker::Answer;
+use crate::support::ca::Ca;
 use crate::support::federation::{Federation, Setup, signing_keys};
 use crate::support::proxy::{Network, Proxy};
 use crate::support::stopwatch;
-
-/// A certification authority with a place for its files.
-struct Ca {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-    directory: tempfile::TempDir,
-}
-
-impl Ca {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        Self { issuer, directory: tempfile::tempdir().unwrap() }
-    }
-
-    /// Writes a file and returns its path.
-    fn write(&self, name: &str, text: &str) -> String {
-        let path = self.directory.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.display().to_string()
-    }
-
-    fn file(&self) -> String {
-        self.write("ca.pem", &self.issuer.pem())
-    }
-
-    /// Certificate and key of `name`, in PEM.
-    fn issue(&self, name: &str) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
-    }
-
-    /// The same, as keys of a file.
-    fn issue_files(&self, name: &str) -> String {
-        let (certificate, key) = self.issue(name);
-        let files = (self.write("certificate.pem", &certificate), self.write("key.pem", &key));
-        format!("certificate_file = \"{}\"\nkey_file = \"{}\"", files.0, files.1)
-    }
-}
 
 /// A partner behind TLS with a certificate of `name`; client certificates of the same CA are looked at.
 async fn partner_behind_tls(ca: &Ca, name: &str, keys: &str) -> Federation {
     let (certificates, key) = ca.issue(name);
     let mut setup = Setup::new().broker(signing_keys());
-    setup.partner.tls =
-        Some(SandboxTls { certificates, key: Secret::from(key), client_ca: Some(ca.issuer.pem()) });
+    setup.partner.tls = Some(SandboxTls { certificates, key: Secret::from(key), client_ca: Some(ca.pem()) });
     setup.partner(keys).start().await
 }
 
@@ -136,7 +95,7 @@ async fn a_client_certificate_is_shown() {
     let start = async |keys: &str| {
         let (certificates, key) = ca.issue("127.0.0.1");
         let mut setup = Setup::new().broker(signing_keys());
-        let client_ca = Some(ca.issuer.pem());
+        let client_ca = Some(ca.pem());
         setup.partner.tls = Some(SandboxTls { certificates, key: Secret::from(key), client_ca });
         let federation = setup.partner_without_credentials(keys).start().await;
         federation.partner.add_client(Client::with_certificate("mcx-home"));
@@ -173,14 +132,8 @@ async fn a_client_certificate_is_shown() {
 async fn broker_behind_tls(ca: &Ca) -> (Federation, SocketAddr) {
     let server = format!("[server.tls]\n{}", ca.issue_files("127.0.0.1"));
     let federation = Setup::new().broker(&format!("{}\n{server}", signing_keys())).start().await;
-    let address = federation.broker.url().trim_start_matches("http://").parse().unwrap();
+    let address = federation.broker.address();
     (federation, address)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the client of the tests, not the broker's")]
-fn client(ca: &Ca) -> reqwest::Client {
-    let root = reqwest::Certificate::from_pem(ca.issuer.pem().as_bytes()).unwrap();
-    reqwest::Client::builder().no_proxy().tls_certs_only([root]).build().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,11 +143,11 @@ async fn clients_reach_the_broker_over_tls() {
     let form = federation.form(&federation.home_token("alice"), &[]);
     let url = format!("https://{address}/token");
 
-    let answer = Answer::of(client(&ca).post(&url).form(&form)).await;
+    let answer = Answer::of(ca.client(None).post(&url).form(&form)).await;
 
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert!(
-        client(&Ca::new()).post(&url).form(&form).send().await.is_err(),
+        Ca::new().client(None).post(&url).form(&form).send().await.is_err(),
         "a client that trusts another CA"
     );
 }
@@ -245,7 +198,7 @@ async fn handshakes_that_never_end_keep_nobody_out() {
         stalled.push(TcpStream::connect(address).await.unwrap());
     }
     let elapsed = stopwatch();
-    let answer = Answer::of(client(&ca).get(format!("https://{address}/jwks"))).await;
+    let answer = Answer::of(ca.client(None).get(format!("https://{address}/jwks"))).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert!(elapsed() < Duration::from_secs(2), "{:?}", elapsed());
     drop(stalled);

@@ -54,6 +54,7 @@ fn all_problems_of_all_files_come_at_once() {
         "clients[0].secret",
         "clients[1].authentication",
         "clients[1].id",
+        "clients[1].tls_client_auth_subject_dn",
         "clients[2].subject_clients",
         "home.algorithms[1]",
         "home.algorithms[2]",

@@ -26,9 +26,18 @@ fn known(problems: &Problems) -> BTreeSet<String> {
 
 #[test]
 fn the_reference_has_every_key_and_no_other() {
-    for table in
-        ["server", "server.tls", "admin", "log", "partners", "home", "home.client", "signing", "cache"]
-    {
+    for table in [
+        "server",
+        "server.tls",
+        "admin",
+        "admin.tls",
+        "log",
+        "partners",
+        "home",
+        "home.client",
+        "signing",
+        "cache",
+    ] {
         let problems = Setup::new(&format!("[{table}]\nqqqqqqqq = 1\n")).problems();
         assert_eq!(known(&problems), documented(&format!("`[{table}]`")), "{table}");
     }

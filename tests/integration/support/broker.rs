@@ -1,5 +1,7 @@
 //! The broker as it runs in production, on port 0, configured from files as an operator writes them.
 
+use std::net::SocketAddr;
+
 use mcx_token_broker::app::App;
 use mcx_token_broker::clock::Clock;
 use mcx_token_broker::config::{self, Sources};
@@ -52,6 +54,16 @@ impl Broker {
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
         let running = app.start().map_err(|error| error.to_string())?;
         Ok(Self { running, directory })
+    }
+
+    /// Where the public listener is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.running.public
+    }
+
+    /// Where the admin listener is.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.running.admin
     }
 
     /// `http://address` of the public listener.
