@@ -70,16 +70,18 @@ impl Wiring<'_> {
     pub(super) fn metadata(&self) -> BrokerMetadata {
         let server = &self.configuration.server;
         let methods = callers_methods(server);
+        let algorithms = Algorithm::ALL.map(Algorithm::as_str).to_vec();
         BrokerMetadata {
             issuer: server.issuer.clone(),
             token_endpoint: token_endpoint(server),
             revocation_endpoint: revocation_endpoint(server),
             jwks_uri: format!("{}/jwks", server.issuer.trim_end_matches('/')),
-            response_types_supported: Vec::new(),
+            response_types_supported: vec!["none"],
             grant_types_supported: vec![grant_type::TOKEN_EXCHANGE],
             token_endpoint_auth_methods_supported: methods.clone(),
             revocation_endpoint_auth_methods_supported: methods,
-            token_endpoint_auth_signing_alg_values_supported: Algorithm::ALL.map(Algorithm::as_str).to_vec(),
+            token_endpoint_auth_signing_alg_values_supported: algorithms.clone(),
+            revocation_endpoint_auth_signing_alg_values_supported: algorithms,
             identity_chaining_requested_token_types_supported: vec![
                 token_type::ACCESS_TOKEN,
                 token_type::JWT,

@@ -93,7 +93,8 @@ impl Exchange {
         token: TokenRef<'_>,
         attempt: &mut Attempt,
     ) -> Result<(), ExchangeError> {
-        if !client.subject_clients.contain(&issued.client) {
+        // RFC 7009 §2.1: its own, though a client that exchanges for others need not be one whose home tokens it may present.
+        if issued.client != client.id && !client.subject_clients.contain(&issued.client) {
             return Err(Denied::OtherClientsToken.into());
         }
         attempt.user = Some(issued.key.user);

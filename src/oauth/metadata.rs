@@ -49,7 +49,8 @@ pub struct BrokerMetadata {
     pub revocation_endpoint: String,
     /// The broker's public keys, for partners that verify what it mints.
     pub jwks_uri: String,
-    /// Empty: there is no authorization endpoint here (RFC 8414 §2 requires the member).
+    /// `none`: there is no authorization endpoint here. RFC 8414 §2 requires the member, and §3.2 forbids an empty list, which
+    /// strict clients take for a missing one.
     pub response_types_supported: Vec<&'static str>,
     /// Token exchange only.
     pub grant_types_supported: Vec<&'static str>,
@@ -59,6 +60,8 @@ pub struct BrokerMetadata {
     pub revocation_endpoint_auth_methods_supported: Vec<&'static str>,
     /// Algorithms of `private_key_jwt` assertions.
     pub token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
+    /// The same at the revocation endpoint. RFC 8414 §2 demands both wherever there is `private_key_jwt`.
+    pub revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// draft-ietf-oauth-identity-chaining: the token types that may be asked for.
     pub identity_chaining_requested_token_types_supported: Vec<&'static str>,
 }

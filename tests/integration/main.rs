@@ -11,6 +11,7 @@ mod admin_listener;
 mod audit;
 mod authgent;
 mod authgent_broker;
+mod authlib;
 mod bad_days;
 mod cache;
 mod callers;

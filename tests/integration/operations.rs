@@ -186,7 +186,7 @@ async fn the_metadata_says_where_the_endpoints_are() {
         let metadata = answer.json();
         assert_eq!(metadata["issuer"], issuer);
         assert_eq!(metadata["token_endpoint"], endpoint);
-        assert_eq!(metadata["response_types_supported"], json!([]));
+        assert_eq!(metadata["response_types_supported"], json!(["none"]));
         let grants = json!(["urn:ietf:params:oauth:grant-type:token-exchange"]);
         assert_eq!(metadata["grant_types_supported"], grants);
         let methods = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];

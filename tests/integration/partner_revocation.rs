@@ -76,6 +76,16 @@ async fn another_clients_token_is_not_its_to_revoke() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_takes_back_its_own_token_though_the_home_token_was_anothers() {
+    let federation = Setup::new().broker(TWO_CLIENTS).start().await;
+    let (broker, alice) = (&federation.broker, federation.home_token("alice"));
+    let kept = token(&federation, broker, &alice, &OTHER).await;
+    let answer = revoke(broker, &kept, &OTHER).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_ne!(token(&federation, broker, &alice, &OTHER).await, kept);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn any_replica_takes_it_back_for_all_even_a_token_that_was_renewed_since() {
     let redis = Redis::start();
     let cache = redis.cache_toml("5s");
