@@ -203,7 +203,7 @@ impl CacheTable {
         let mut keys = Vec::new();
         for (number, named) in self.sealing_key_files.iter().enumerate() {
             let at = format!("cache.sealing_key_files[{number}]");
-            let Some(text) = findings.file(&at, named).map(Zeroizing::new) else { continue };
+            let Some(text) = findings.private_file(&at, named).map(Zeroizing::new) else { continue };
             let key = SealingKey::parse(text.trim());
             findings.demand(
                 key.is_some(),

@@ -61,6 +61,35 @@ impl SecretFile {
     }
 }
 
+/// What others than its owner may do with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exposure {
+    /// Write it: they choose the secret, and with it who gets in.
+    Writable,
+    /// Read it.
+    Readable,
+}
+
+/// What the permission bits let the file's group and everybody else do, and the bits. A link is followed; a pipe or a
+/// device is no file that lies about. `None`: nothing, or the system has no such bits.
+#[cfg(unix)]
+pub(super) fn exposure(path: &Path) -> Option<(Exposure, u32)> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let metadata = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    match mode {
+        _ if mode & 0o022 != 0 => Some((Exposure::Writable, mode)),
+        _ if mode & 0o044 != 0 => Some((Exposure::Readable, mode)),
+        _ => None,
+    }
+}
+
+#[cfg(not(unix))]
+pub(super) fn exposure(_path: &Path) -> Option<(Exposure, u32)> {
+    None
+}
+
 /// The text of a file, or what is wrong with it and what to do. Says nothing of the content, and not the name either: a
 /// secret is easily typed where the name of its file belongs.
 pub(super) fn read(path: &Path) -> Result<String, (String, String)> {

@@ -1,18 +1,21 @@
 //! Where a section's checks report to, and the checks that several sections share.
 
 use std::fmt::Display;
+use std::path::Path;
 use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::file::{self, KeyFile, NamedFile, RotatedSecret, SecretFile, TextFile};
+use super::file::{self, Exposure, KeyFile, NamedFile, RotatedSecret, SecretFile, TextFile};
 use super::layer::Tree;
-use super::problem::Problem;
+use super::problem::{Problem, printable};
 use crate::secret::Secret;
 
 /// The faults and warnings of one file and the layers over it.
 pub(super) struct Findings<'t> {
     tree: &'t Tree,
+    /// Whether files with secrets may be readable by others: `secrets.readable_by_others`.
+    readable_by_others: bool,
     /// What stops the configuration from being used.
     pub(super) problems: Vec<Problem>,
     /// What an operator should know.
@@ -20,8 +23,8 @@ pub(super) struct Findings<'t> {
 }
 
 impl<'t> Findings<'t> {
-    pub(super) const fn new(tree: &'t Tree, problems: Vec<Problem>) -> Self {
-        Self { tree, problems, warnings: Vec::new() }
+    pub(super) const fn new(tree: &'t Tree, readable_by_others: bool, problems: Vec<Problem>) -> Self {
+        Self { tree, readable_by_others, problems, warnings: Vec::new() }
     }
 
     /// Reports a fault of `key`.
@@ -82,7 +85,11 @@ impl<'t> Findings<'t> {
                 self.demand(there, key, "is empty", "state the secret");
                 there.then(|| secret.clone())
             }
-            (None, Some(named)) => self.found(&file_key, file::read_secret(&named.0)),
+            (None, Some(named)) => {
+                let secret = self.found(&file_key, file::read_secret(&named.0))?;
+                self.check_exposure(&file_key, &named.0);
+                Some(secret)
+            }
         }
     }
 
@@ -102,6 +109,32 @@ impl<'t> Findings<'t> {
         self.found(key, file::read(&named.0))
     }
 
+    /// The content of a named file that is nobody else's business.
+    pub(super) fn private_file(&mut self, key: &str, named: &NamedFile) -> Option<String> {
+        let text = self.file(key, named)?;
+        self.check_exposure(key, &named.0);
+        Some(text)
+    }
+
+    /// Reports a file with a secret that others on this machine can get at: who can write it chooses the secret, who can
+    /// read it has it. The name is shown, since a file of that name was just read: it is no secret typed into the wrong key.
+    fn check_exposure(&mut self, key: &str, path: &Path) {
+        let Some((exposure, mode)) = file::exposure(path) else { return };
+        let name = printable(&path.display().to_string());
+        let fix = format!("chmod 600 {name}");
+        match exposure {
+            Exposure::Writable => {
+                self.fault(key, format!("{name} has mode {mode:04o}: others may write it"), fix);
+            }
+            Exposure::Readable if self.readable_by_others => {}
+            Exposure::Readable => {
+                let remedy =
+                    format!("{fix}; where a container mounts it so, secrets.readable_by_others = true");
+                self.warn(key, format!("{name} has mode {mode:04o}: others may read it"), remedy);
+            }
+        }
+    }
+
     fn found<T>(&mut self, key: &str, read: Result<T, (String, String)>) -> Option<T> {
         read.map_err(|(problem, remedy)| self.fault(key, problem, remedy)).ok()
     }
@@ -115,7 +148,8 @@ impl<'t> Findings<'t> {
     /// A named file with a private key.
     pub(super) fn key_file(&mut self, key: &str, named: Option<&NamedFile>) -> Option<KeyFile> {
         let named = named?;
-        self.file(key, named).map(|text| KeyFile { path: named.0.clone(), content: Secret::from(text) })
+        self.private_file(key, named)
+            .map(|text| KeyFile { path: named.0.clone(), content: Secret::from(text) })
     }
 
     /// Names or addresses of servers.

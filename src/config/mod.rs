@@ -30,6 +30,7 @@ mod read;
 mod registration;
 mod rules;
 mod scopes;
+mod secrets;
 mod security_token;
 mod server;
 mod signing;
@@ -136,6 +137,7 @@ pub struct Configuration {
 struct BrokerTable {
     server: server::ServerTable,
     admin: admin::AdminTable,
+    secrets: secrets::SecretsTable,
     log: Log,
     audit: audit::AuditTable,
     partners: PartnersTable,
@@ -168,7 +170,7 @@ pub fn load(sources: &Sources) -> Result<Configuration, Problems> {
     let Some(table) = read::read::<BrokerTable>(&mut tree, &mut problems) else {
         return Err(Problems(problems));
     };
-    let mut findings = Findings::new(&tree, problems);
+    let mut findings = Findings::new(&tree, table.secrets.readable_by_others, problems);
     let signs = !table.signing.keys.is_empty();
     let server = table.server.resolve(&mut findings);
     let admin = table.admin.resolve(&mut findings);
@@ -176,8 +178,9 @@ pub fn load(sources: &Sources) -> Result<Configuration, Problems> {
     let home = table.home.resolve(&mut findings, signs);
     let signing = table.signing.resolve(&mut findings);
     let cache = table.cache.resolve(&mut findings);
-    let partner_defaults =
+    let mut partner_defaults =
         PartnerDefaults::new(&home, &server.issuer, signs, tree.layer("home.security_token"));
+    partner_defaults.readable_by_others = table.secrets.readable_by_others;
     let partners_directory = sources.partners.clone().unwrap_or(table.partners.directory.0);
     let required = sources.partners.is_some() || findings.is_stated("partners.directory");
     let files = partner_paths(&partners_directory, required, &mut findings);

@@ -70,6 +70,8 @@ pub struct PartnerDefaults {
     pub(super) home_client: bool,
     /// Whether the broker file states a signing key.
     pub(super) signs: bool,
+    /// Whether files with secrets may be readable by others.
+    pub(super) readable_by_others: bool,
     /// `[home.security_token]`, its preset under it.
     security_token: Layer,
 }
@@ -82,6 +84,7 @@ impl PartnerDefaults {
             token_profile: home.token_profile,
             home_client: home.client.is_some(),
             signs,
+            readable_by_others: false,
             security_token,
         }
     }
@@ -155,7 +158,7 @@ pub fn parse_partner(path: &Path, text: &str, defaults: &PartnerDefaults) -> Res
     let Some(table) = read::read::<PartnerTable>(&mut tree, &mut problems) else {
         return Err(Problems(problems));
     };
-    let mut findings = Findings::new(&tree, problems);
+    let mut findings = Findings::new(&tree, defaults.readable_by_others, problems);
     let mut partner = table.resolve(&mut findings, path, defaults);
     let Findings { problems, warnings, .. } = findings;
     partner.warnings = warnings;

@@ -85,7 +85,7 @@ impl fmt::Display for Problems {
 impl std::error::Error for Problems {}
 
 /// Names come from files: line breaks and terminal sequences in them would forge other lines of the report.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     const LONGEST: usize = 200;
     let shown: String = text
         .chars()

@@ -1,5 +1,6 @@
 //! Every configuration file that is shipped loads and can be wired, as it is.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use mcx_token_broker::app::App;
@@ -55,6 +56,11 @@ async fn the_samples_work_where_their_secrets_are() {
         let text = std::fs::read_to_string(shipped("config/samples").join(name)).unwrap();
         let text = text.replace(SECRETS, secrets.to_str().unwrap());
         std::fs::write(place.path().join(name), text).unwrap();
+    }
+
+    for secret in std::fs::read_dir(&secrets).unwrap() {
+        let owners_only = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(secret.unwrap().path(), owners_only).unwrap();
     }
 
     let configuration = load(&place.path().join("broker.toml"));

@@ -50,6 +50,14 @@ impl Setup {
 
     pub(super) fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
         std::fs::write(self.directory.path().join(name), content).unwrap();
+        self.mode(name, 0o600)
+    }
+
+    /// Who may do what with a file.
+    pub(super) fn mode(self, name: &str, mode: u32) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(self.directory.path().join(name), permissions).unwrap();
         self
     }
 

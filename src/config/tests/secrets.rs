@@ -123,3 +123,72 @@ fn empty_secrets_and_secrets_stated_twice_are_refused() {
     let setup = Setup::new("[admin]\nbearer_token = \"a\"\nbearer_token_file = \"b\"\n").file("b", "b");
     assert_eq!(setup.keys(), ["admin.bearer_token"]);
 }
+
+/// A broker file and a partner file, and all that they name that nobody else may see.
+fn with_secret_files(more: &str) -> Setup {
+    let broker = format!(
+        r#"{more}
+[admin]
+bearer_token_file = "admin"
+[signing]
+keys = [{{ key_file = "signing" }}]
+[cache]
+redis = "rediss://127.0.0.1"
+redis_password_file = "redis"
+sealing_key_files = ["seal"]
+[[clients]]
+id = "dispatch"
+authentication = "client_secret_basic"
+secret_file = "dispatch"
+"#
+    );
+    let partner = FIRE.replace("secret = \"fire secret\"", "secret_file = \"../fire\"");
+    let setup = Setup::new(&broker).partner("fire", &partner).file("seal", "00".repeat(32));
+    ["admin", "signing", "redis", "dispatch", "fire"].iter().fold(setup, |setup, name| setup.file(name, "s"))
+}
+
+const SECRET_FILES: [(&str, &str); 6] = [
+    ("admin", "admin.bearer_token_file"),
+    ("signing", "signing.keys[0].key_file"),
+    ("seal", "cache.sealing_key_files[0]"),
+    ("redis", "cache.redis_password_file"),
+    ("dispatch", "clients[0].secret_file"),
+    ("fire", "client.secret_file"),
+];
+
+#[test]
+fn a_secret_that_others_may_write_is_refused_and_one_that_they_may_read_is_told() {
+    assert_eq!(with_secret_files("").load().warnings, []);
+    for (name, key) in SECRET_FILES {
+        for mode in [0o640, 0o604, 0o444] {
+            let setup = with_secret_files("").mode(name, mode);
+            let warnings = setup.load().warnings;
+            assert_eq!(warnings.len(), 1, "{name} {mode:o}: {warnings:?}");
+            assert_eq!(warnings[0].key, key);
+            assert!(warnings[0].problem.contains(&format!("{name} has mode {mode:04o}")), "{}", warnings[0]);
+            assert!(warnings[0].remedy.starts_with("chmod 600 /"), "{}", warnings[0]);
+        }
+        for mode in [0o620, 0o602, 0o666] {
+            let complaints = with_secret_files("").mode(name, mode).keys();
+            assert_eq!(complaints, [key], "{name} {mode:o}");
+        }
+    }
+}
+
+#[test]
+fn a_container_may_mount_its_secrets_readable_but_never_writable() {
+    let stated = "[secrets]\nreadable_by_others = true";
+    let all =
+        |mode| SECRET_FILES.iter().fold(with_secret_files(stated), |setup, (name, _)| setup.mode(name, mode));
+    assert_eq!(all(0o444).load().warnings, []);
+    assert_eq!(all(0o664).keys().len(), SECRET_FILES.len());
+}
+
+#[test]
+fn the_mode_of_a_link_is_that_of_the_file() {
+    let setup = with_secret_files("").file("behind", "s").mode("behind", 0o640);
+    std::fs::remove_file(setup.path().join("dispatch")).unwrap();
+    std::os::unix::fs::symlink("behind", setup.path().join("dispatch")).unwrap();
+    let keys: Vec<_> = setup.load().warnings.into_iter().map(|warning| warning.key).collect();
+    assert_eq!(keys, ["clients[0].secret_file"]);
+}
