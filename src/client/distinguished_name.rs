@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use x509_parser::der_parser::asn1_rs::{Any, FromDer as _, Tag};
+use x509_parser::der_parser::asn1_rs::{Any, Class, FromDer as _, Tag, ToDer as _};
 use x509_parser::prelude::X509Name;
 
 /// Attribute types by the names of RFC 4514 §3, and others that certificates are issued with. Their values are compared
@@ -51,7 +51,7 @@ struct Attribute {
 enum Value {
     /// Prepared for comparison.
     Text(String),
-    /// Of a type that is no text here: its DER.
+    /// No text that is read here: its DER, compared as it is.
     Der(Vec<u8>),
 }
 
@@ -136,17 +136,15 @@ impl Value {
     fn of(oid: &str, value: &Any<'_>) -> Self {
         let utf8 = || std::str::from_utf8(value.data).ok().map(str::to_owned);
         let text = match value.tag() {
+            // Another class or form: the number of a text's tag says nothing then.
+            _ if value.class() != Class::Universal || value.header.constructed() => None,
             Tag::PrintableString | Tag::Ia5String | Tag::NumericString if !value.data.is_ascii() => None,
             Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::NumericString => utf8(),
             Tag::BmpString => utf16(value.data),
             _ => None,
         };
         text.map_or_else(
-            || {
-                let mut der = vec![u8::try_from(value.tag().0).unwrap_or(u8::MAX)];
-                der.extend_from_slice(value.data);
-                Self::Der(der)
-            },
+            || Self::Der(value.to_der_vec().unwrap_or_else(|_| value.data.to_vec())),
             |text| Self::Text(prepared(oid, &text)),
         )
     }
@@ -254,7 +252,10 @@ impl fmt::Display for Attribute {
         let name = TYPES.iter().find(|(_, oid)| *oid == self.oid).map_or(self.oid.as_str(), |(name, _)| name);
         write!(formatter, "{name}=")?;
         match &self.value {
-            Value::Der(_) => formatter.write_str("(no text)"),
+            Value::Der(der) => {
+                formatter.write_str("#")?;
+                der.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+            }
             Value::Text(text) => {
                 let last = text.chars().count().saturating_sub(1);
                 for (at, character) in text.chars().enumerate() {
@@ -279,7 +280,21 @@ impl fmt::Display for Attribute {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// The operator copies it from a refusal in the log; whatever it was, it names the same certificate.
+        #[test]
+        fn whatever_is_read_is_shown_so_that_it_is_read_again(text in "[CNOUX0-9.=+,#\\\\a-f \u{e9};\"\n]{0,40}") {
+            for text in [format!("CN={text}"), text] {
+                if let Ok(first) = DistinguishedName::parse(&text) {
+                    prop_assert_eq!(DistinguishedName::parse(&first.to_string()), Ok(first), "{}", text);
+                }
+            }
+        }
+    }
 
     fn name(text: &str) -> DistinguishedName {
         DistinguishedName::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -304,6 +319,8 @@ mod tests {
             ("CN=#1305726164696f", "CN=#0c05726164696f", true),
             ("CN=#1e0a0072006100640069006f", "CN=radio", true),
             ("CN=#0405726164696f", "CN=radio", false),
+            ("CN=#8c05726164696f", "CN=radio", false),
+            ("CN=#0405726164696f", "CN=#0405726164696F", true),
             ("1.2.3.4=Radio", "1.2.3.4=radio", false),
             ("CN=radio\\00", "CN=radio", false),
             ("CN=\\ radio\\ ", "CN=radio", true),
@@ -348,6 +365,7 @@ mod tests {
     #[test]
     fn what_is_shown_can_be_written_down() {
         for text in [
+            "CN=#0405726164696f,O=#8c05726164696f",
             "CN=a\\,b\\+c\\\\,O=x",
             "CN=\\#a",
             "CN=a+UID=7,1.2.3=\\ A\\ ",

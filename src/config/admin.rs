@@ -60,6 +60,14 @@ impl AdminTable {
             "is missing, while admin.listen is reachable from other machines",
             "state bearer_token_file, or client_ca_file in [admin.tls], or listen on 127.0.0.1",
         );
+        if self.tls.is_none() && !self.listen.ip().is_loopback() {
+            let remedy = "state [admin.tls], unless nobody else is on that network";
+            findings.warn(
+                "admin.listen",
+                "is plain http, and the bearer token is read by whoever is on the way",
+                remedy,
+            );
+        }
         let tls = self.tls.and_then(|tls| tls.resolve("admin.tls", findings));
         Admin { listen: self.listen, bearer_token, tls }
     }
