@@ -44,3 +44,4 @@ pub mod sandbox;
 pub mod secret;
 pub mod server;
 pub mod telemetry;
+pub mod watch;

@@ -20,7 +20,7 @@ impl Wiring<'_> {
             config::Authentication::None => ClientAuthentication::None,
             config::Authentication::ClientSecretBasic { secret, encoding } => {
                 ClientAuthentication::SecretBasic {
-                    secret: secret.clone(),
+                    secret: self.live(secret),
                     encoding: match encoding {
                         config::CredentialsEncoding::Form => SecretEncoding::Form,
                         config::CredentialsEncoding::Raw => SecretEncoding::Raw,
@@ -28,7 +28,7 @@ impl Wiring<'_> {
                 }
             }
             config::Authentication::ClientSecretPost { secret } => {
-                ClientAuthentication::SecretPost { secret: secret.clone() }
+                ClientAuthentication::SecretPost { secret: self.live(secret) }
             }
             config::Authentication::PrivateKeyJwt(assertion) => ClientAuthentication::PrivateKeyJwt {
                 key: Box::new(self.assertion_key(assertion, at)?),

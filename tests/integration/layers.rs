@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["client", "home", "partner", "cache"],
     &["idm"],
     &["oauth", "jose", "http"],
+    &["watch"],
     &["telemetry", "clock", "random", "secret"],
     &["json"],
 ];

@@ -48,6 +48,7 @@ mod redis_server;
 mod remembered;
 mod renewal;
 mod revocation;
+mod rotation;
 mod samples;
 mod secrets;
 mod seeds;
