@@ -44,4 +44,3 @@ pub mod sandbox;
 pub mod secret;
 pub mod server;
 pub mod telemetry;
-pub mod watch;

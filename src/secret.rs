@@ -3,9 +3,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -43,28 +41,6 @@ impl From<&str> for Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Secret(***)")
-    }
-}
-
-/// A secret that may be replaced while it is in use. Clones share it.
-#[derive(Debug, Clone)]
-pub struct LiveSecret(Arc<ArcSwap<Secret>>);
-
-impl LiveSecret {
-    /// The one in force.
-    pub fn get(&self) -> Arc<Secret> {
-        self.0.load_full()
-    }
-
-    /// From now on it is this one.
-    pub fn replace(&self, secret: Secret) {
-        self.0.store(Arc::new(secret));
-    }
-}
-
-impl From<Secret> for LiveSecret {
-    fn from(secret: Secret) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(secret)))
     }
 }
 

@@ -18,15 +18,11 @@ impl Wiring<'_> {
     pub(super) fn client(&mut self, stated: &config::Client) -> Option<Client> {
         let authentication = match &stated.authentication {
             config::CallerAuthentication::None => ClientAuthenticationMethod::None,
-            config::CallerAuthentication::ClientSecretBasic(secrets) => {
-                ClientAuthenticationMethod::SecretBasic(
-                    secrets.iter().map(|secret| self.live(secret)).collect(),
-                )
+            config::CallerAuthentication::ClientSecretBasic(secret) => {
+                ClientAuthenticationMethod::SecretBasic(secret.clone())
             }
-            config::CallerAuthentication::ClientSecretPost(secrets) => {
-                ClientAuthenticationMethod::SecretPost(
-                    secrets.iter().map(|secret| self.live(secret)).collect(),
-                )
+            config::CallerAuthentication::ClientSecretPost(secret) => {
+                ClientAuthenticationMethod::SecretPost(secret.clone())
             }
             config::CallerAuthentication::PrivateKeyJwt { jwks, algorithms: accepted } => {
                 match KeySet::parse(jwks.text.as_bytes()) {

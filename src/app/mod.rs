@@ -15,18 +15,16 @@ use std::sync::Arc;
 use crate::api::{AdminApi, PublicApi, Readiness};
 use crate::cache::{self, TokenCache};
 use crate::clock::Clock;
-use crate::config::{Configuration, KeyFile, PartnerFile, Problem, RotatedSecret};
+use crate::config::{Configuration, KeyFile, PartnerFile, Problem};
 use crate::exchange::{Exchange, Parts};
 use crate::home::{HomeKeys, RemoteKeys, SecurityTokens};
 use crate::jose::{Algorithm, SigningKey, publish};
 use crate::oauth::security_token::SecurityTokenSource;
 use crate::partner::PartnerRegistry;
 use crate::random::RequestIds;
-use crate::secret::LiveSecret;
 use crate::server::{self, Running, ServerError, ServerSettings};
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
-use crate::watch::{FileWatch, Watched};
 
 /// A wired broker that does not listen yet.
 #[derive(Debug)]
@@ -37,7 +35,6 @@ pub struct App {
     home_keys: Option<Arc<RemoteKeys>>,
     cache: Arc<TokenCache>,
     audit_file: Option<PathBuf>,
-    files: Arc<FileWatch>,
 }
 
 impl App {
@@ -46,20 +43,8 @@ impl App {
     /// # Errors
     /// Every key, certificate and address in the configuration that cannot be used, all at once.
     pub fn wire(configuration: &Configuration, clock: &Clock) -> Result<Self, Vec<Problem>> {
-        Wiring {
-            configuration,
-            clock,
-            metrics: Metrics::new(),
-            signing: Vec::new(),
-            watched: Vec::new(),
-            problems: Vec::new(),
-        }
-        .app()
-    }
-
-    /// The files that are watched, for who does not want to wait until somebody looks.
-    pub fn files(&self) -> Arc<FileWatch> {
-        Arc::clone(&self.files)
+        Wiring { configuration, clock, metrics: Metrics::new(), signing: Vec::new(), problems: Vec::new() }
+            .app()
     }
 
     /// Listens and serves. Must be called within a tokio runtime.
@@ -74,7 +59,6 @@ impl App {
             // The first request should not wait for it, and a home IdM that is down must not keep us from starting.
             tokio::spawn(async move { keys.warm_up().await });
         }
-        tokio::spawn(self.files.run());
         tokio::spawn(cache::listen(Arc::downgrade(&self.cache)));
         Ok(running)
     }
@@ -86,7 +70,6 @@ struct Wiring<'c> {
     clock: &'c Clock,
     metrics: Metrics,
     signing: Vec<SigningKey>,
-    watched: Vec<Watched>,
     problems: Vec<Problem>,
 }
 
@@ -106,7 +89,6 @@ impl Wiring<'_> {
             HomeKeys::Remote(keys) => Some(Arc::clone(keys)),
             HomeKeys::Fixed(_) => None,
         };
-        let files = Arc::new(FileWatch::new(std::mem::take(&mut self.watched), self.metrics.clone()));
         let readiness = Readiness::default();
         let jwks = publish(&self.signing);
         let cache = Arc::new(TokenCache::new(&self.cache_settings(), redis, self.clock.clone()));
@@ -148,7 +130,6 @@ impl Wiring<'_> {
             },
             home_keys,
             cache,
-            files,
             audit_file: self.configuration.audit.file.clone(),
         })
     }
@@ -160,20 +141,6 @@ impl Wiring<'_> {
             problem: problem.to_string(),
             remedy: remedy.to_owned(),
         });
-    }
-
-    /// A secret that follows the file that it came from.
-    fn live(&mut self, stated: &RotatedSecret) -> LiveSecret {
-        let live = LiveSecret::from(stated.secret.clone());
-        if let Some(file) = stated.file.clone() {
-            let (name, used) = (file.path().display().to_string(), live.clone());
-            let take = move |secret| {
-                used.replace(secret);
-                Ok(())
-            };
-            self.watched.push(Watched::new(name, &stated.secret, move || file.read(), take));
-        }
-        live
     }
 
     fn signing_keys(&mut self) -> Vec<SigningKey> {

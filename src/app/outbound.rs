@@ -20,7 +20,7 @@ impl Wiring<'_> {
             config::Authentication::None => ClientAuthentication::None,
             config::Authentication::ClientSecretBasic { secret, encoding } => {
                 ClientAuthentication::SecretBasic {
-                    secret: self.live(secret),
+                    secret: secret.clone(),
                     encoding: match encoding {
                         config::CredentialsEncoding::Form => SecretEncoding::Form,
                         config::CredentialsEncoding::Raw => SecretEncoding::Raw,
@@ -28,7 +28,7 @@ impl Wiring<'_> {
                 }
             }
             config::Authentication::ClientSecretPost { secret } => {
-                ClientAuthentication::SecretPost { secret: self.live(secret) }
+                ClientAuthentication::SecretPost { secret: secret.clone() }
             }
             config::Authentication::PrivateKeyJwt(assertion) => ClientAuthentication::PrivateKeyJwt {
                 key: Box::new(self.assertion_key(assertion, at)?),

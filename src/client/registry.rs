@@ -11,7 +11,7 @@ use super::rate::RateLimit;
 use crate::clock::Clock;
 use crate::jose::{Algorithm, KeySet, ReplayMemory, UnverifiedToken};
 use crate::oauth::scope::ScopeSet;
-use crate::secret::{LiveSecret, Secret, Token, digest_of_name};
+use crate::secret::{Secret, Token, digest_of_name};
 
 /// A registered client.
 #[derive(Debug)]
@@ -38,10 +38,10 @@ pub struct Client {
 pub enum ClientAuthenticationMethod {
     /// A public native client: it proves nothing, so its subject token must have been issued to it.
     None,
-    /// `client_secret_basic`. Two secrets are in force while a client changes from one to the other.
-    SecretBasic(Vec<LiveSecret>),
-    /// `client_secret_post`, as before.
-    SecretPost(Vec<LiveSecret>),
+    /// `client_secret_basic`.
+    SecretBasic(Secret),
+    /// `client_secret_post`.
+    SecretPost(Secret),
     /// `private_key_jwt`.
     PrivateKeyJwt {
         /// Its public keys.
@@ -162,9 +162,7 @@ impl ClientRegistry {
                 let mut outcome = Err(ClientError::Unknown);
                 for (id, presented) in readings {
                     outcome = self.find(id).and_then(|client| match &client.authentication {
-                        ClientAuthenticationMethod::SecretBasic(secrets) => {
-                            matches(secrets, presented, client)
-                        }
+                        ClientAuthenticationMethod::SecretBasic(secret) => matches(secret, presented, client),
                         _ => Err(ClientError::Method),
                     });
                     if outcome.is_ok() {
@@ -176,7 +174,7 @@ impl ClientRegistry {
             Credentials::Post { id, secret: presented } => {
                 let client = self.find(id)?;
                 match &client.authentication {
-                    ClientAuthenticationMethod::SecretPost(secrets) => matches(secrets, presented, client),
+                    ClientAuthenticationMethod::SecretPost(secret) => matches(secret, presented, client),
                     _ => Err(ClientError::Method),
                 }
             }
@@ -209,16 +207,11 @@ impl ClientRegistry {
 }
 
 fn matches<'c>(
-    secrets: &[LiveSecret],
+    secret: &Secret,
     presented: &Secret,
     client: &'c Arc<Client>,
 ) -> Result<&'c Arc<Client>, ClientError> {
-    // All are compared: which of them it is does not show in the response time.
-    if secrets.iter().fold(false, |found, secret| found | secret.get().matches(presented.expose())) {
-        Ok(client)
-    } else {
-        Err(ClientError::Secret)
-    }
+    if secret.matches(presented.expose()) { Ok(client) } else { Err(ClientError::Secret) }
 }
 
 #[cfg(test)]
@@ -251,14 +244,8 @@ mod tests {
         let (clock, hand) = Clock::manual(Timestamp::from_unix_seconds(NOW));
         let clients = [
             client("public", ClientAuthenticationMethod::None),
-            client(
-                "basic",
-                ClientAuthenticationMethod::SecretBasic(vec![LiveSecret::from(Secret::from("s 1"))]),
-            ),
-            client(
-                "post",
-                ClientAuthenticationMethod::SecretPost(vec![LiveSecret::from(Secret::from("s2"))]),
-            ),
+            client("basic", ClientAuthenticationMethod::SecretBasic(Secret::from("s 1"))),
+            client("post", ClientAuthenticationMethod::SecretPost(Secret::from("s2"))),
             client("jwt", ClientAuthenticationMethod::PrivateKeyJwt { keys, algorithms }),
             client("tls", ClientAuthenticationMethod::TlsClientAuth(RegisteredName::SanDns("a".to_owned()))),
         ];

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use serde::Deserialize;
 use url::{Host, Url};
 
-use super::file::{NamedFile, RotatedSecret, TextFile};
+use super::file::{NamedFile, TextFile};
 use super::findings::Findings;
 use super::registration::{Method, check_algorithms, secret_of};
 use super::value::{self, ALGORITHMS, texts};
@@ -38,10 +38,10 @@ pub struct Client {
 pub enum CallerAuthentication {
     /// A public native client: the subject token's own client id must be its own.
     None,
-    /// RFC 6749 §2.3.1, in the header. Any of these.
-    ClientSecretBasic(Vec<RotatedSecret>),
-    /// RFC 6749 §2.3.1, in the body. Any of these.
-    ClientSecretPost(Vec<RotatedSecret>),
+    /// RFC 6749 §2.3.1, in the header.
+    ClientSecretBasic(Secret),
+    /// RFC 6749 §2.3.1, in the body.
+    ClientSecretPost(Secret),
     /// RFC 7523 §2.2.
     PrivateKeyJwt {
         /// The client's public keys.
@@ -90,7 +90,6 @@ pub(super) struct ClientTable {
     authentication: Option<Method>,
     secret: Option<Secret>,
     secret_file: Option<NamedFile>,
-    other_secret_file: Option<NamedFile>,
     jwks_file: Option<NamedFile>,
     algorithms: Option<Vec<String>>,
     tls_client_auth_subject_dn: String,
@@ -222,22 +221,11 @@ impl ClientTable {
             None
         })?;
         let secret = secret_of(findings, at, method, self.secret.as_ref(), self.secret_file.as_ref());
-        let secrets = secret.map(|secret| {
-            let other = self.other_secret_file.as_ref();
-            let other = findings.rotated_secret(&format!("{at}.other_secret"), None, other);
-            [Some(secret), other].into_iter().flatten().collect::<Vec<_>>()
-        });
-        findings.demand(
-            self.other_secret_file.is_none() || self.secret.is_some() || self.secret_file.is_some(),
-            &format!("{at}.other_secret_file"),
-            "is stated, and no first secret",
-            "state secret_file too, or remove it",
-        );
         let name = self.certificate_name(findings, at, method == Method::TlsClientAuth);
         match method {
             Method::None => Some(CallerAuthentication::None),
-            Method::ClientSecretBasic => secrets.map(CallerAuthentication::ClientSecretBasic),
-            Method::ClientSecretPost => secrets.map(CallerAuthentication::ClientSecretPost),
+            Method::ClientSecretBasic => secret.map(CallerAuthentication::ClientSecretBasic),
+            Method::ClientSecretPost => secret.map(CallerAuthentication::ClientSecretPost),
             Method::TlsClientAuth => {
                 findings.demand(
                     findings.is_stated("server.tls.client_ca_file"),

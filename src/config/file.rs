@@ -52,11 +52,6 @@ impl SecretFile {
         Self(named.0.clone())
     }
 
-    /// Its path, for messages.
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
     /// What is there now, by the rules of when the configuration was loaded. Blocks.
     ///
     /// # Errors

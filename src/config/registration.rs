@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::file::{KeyFile, NamedFile, RotatedSecret, TextFile};
+use super::file::{KeyFile, NamedFile, TextFile};
 use super::findings::Findings;
 use super::value::{self, ALGORITHMS};
 use crate::secret::Secret;
@@ -30,14 +30,14 @@ pub enum Authentication {
     /// RFC 6749 §2.3.1, in the header.
     ClientSecretBasic {
         /// The secret.
-        secret: RotatedSecret,
+        secret: Secret,
         /// Whether id and secret are form-encoded first.
         encoding: CredentialsEncoding,
     },
     /// RFC 6749 §2.3.1, in the body.
     ClientSecretPost {
         /// The secret.
-        secret: RotatedSecret,
+        secret: Secret,
     },
     /// RFC 7523 §2.2.
     PrivateKeyJwt(ClientAssertion),
@@ -253,7 +253,7 @@ pub(super) fn secret_of(
     method: Method,
     inline: Option<&Secret>,
     named: Option<&NamedFile>,
-) -> Option<RotatedSecret> {
+) -> Option<Secret> {
     let key = format!("{at}.secret");
     let is_stated = inline.is_some() || named.is_some();
     let is_used = matches!(method, Method::ClientSecretBasic | Method::ClientSecretPost);
@@ -269,7 +269,7 @@ pub(super) fn secret_of(
         "is stated, but the authentication method does not use it",
         "remove it, or state authentication = \"client_secret_basic\"",
     );
-    findings.rotated_secret(&key, inline, named)
+    findings.secret(&key, inline, named)
 }
 
 /// [`check_algorithm`] for each of a list.

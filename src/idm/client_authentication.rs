@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::jose::{SigningHeader, SigningKey};
 use crate::oauth::{form, grant_type};
 use crate::random;
-use crate::secret::{LiveSecret, Secret};
+use crate::secret::Secret;
 
 /// Our registration at one identity server.
 #[derive(Debug, Clone)]
@@ -33,14 +33,14 @@ pub enum ClientAuthentication {
     /// `client_secret_basic`.
     SecretBasic {
         /// The client secret.
-        secret: LiveSecret,
+        secret: Secret,
         /// How id and secret are written before base64.
         encoding: SecretEncoding,
     },
     /// `client_secret_post`.
     SecretPost {
         /// The client secret.
-        secret: LiveSecret,
+        secret: Secret,
     },
     /// `private_key_jwt`.
     PrivateKeyJwt {
@@ -92,10 +92,10 @@ impl ClientRegistration {
         match &self.authentication {
             ClientAuthentication::None | ClientAuthentication::TlsClientAuth => Ok(None),
             ClientAuthentication::SecretBasic { secret, encoding } => {
-                Ok(Some(basic(&self.id, &secret.get(), *encoding)))
+                Ok(Some(basic(&self.id, secret, *encoding)))
             }
             ClientAuthentication::SecretPost { secret } => {
-                parameters.set("client_secret", secret.get().expose());
+                parameters.set("client_secret", secret.expose());
                 Ok(None)
             }
             ClientAuthentication::PrivateKeyJwt { key, audience, typ, lifetime } => {

@@ -38,7 +38,6 @@ struct Inner {
     memory_users: Gauge,
     memory_bytes: Gauge,
     audit_lost: Counter,
-    replaced_files: Family<OutcomeLabels, Counter>,
     breakers: Family<IdmLabels, Gauge>,
     in_flight: Family<IdmLabels, Gauge>,
     queued: Family<IdmLabels, Gauge>,
@@ -253,12 +252,6 @@ impl Metrics {
             "Audit records that could not be written",
             audit_lost.clone(),
         );
-        let replaced_files = Family::default();
-        registry.register(
-            "replaced_files",
-            "Files that were replaced while the broker runs",
-            replaced_files.clone(),
-        );
         let (breakers, in_flight, queued) = (Family::default(), Family::default(), Family::default());
         registry.register(
             "breaker_open",
@@ -292,7 +285,6 @@ impl Metrics {
             memory_users,
             memory_bytes,
             audit_lost,
-            replaced_files,
             breakers,
             in_flight,
             queued,
@@ -375,12 +367,6 @@ impl Metrics {
     /// Audit records that were lost.
     pub fn audit_lost(&self, records: u64) {
         self.0.audit_lost.inc_by(records);
-    }
-
-    /// A file was replaced while the broker runs, by what can be used or by what cannot.
-    pub fn file_replaced(&self, taken: bool) {
-        let outcome = if taken { "taken" } else { "refused" };
-        self.0.replaced_files.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     /// A finished token request. `partner`: an id from configuration, or empty.

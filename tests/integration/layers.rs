@@ -18,7 +18,6 @@ const LAYERS: &[&[&str]] = &[
     &["client", "home", "partner", "cache"],
     &["idm"],
     &["oauth", "jose", "http"],
-    &["watch"],
     &["telemetry", "clock", "random", "secret"],
     &["json"],
 ];

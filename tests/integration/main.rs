@@ -48,7 +48,6 @@ mod redis_server;
 mod remembered;
 mod renewal;
 mod revocation;
-mod rotation;
 mod samples;
 mod secrets;
 mod seeds;

@@ -75,7 +75,7 @@ fn named_files_start_at_the_file_that_names_them_and_lose_one_line_end() {
     else {
         panic!("{:?}", configuration.partners[0].client);
     };
-    assert_eq!(secret.secret.expose(), "  two words ");
+    assert_eq!(secret.expose(), "  two words ");
 }
 
 #[test]

@@ -45,7 +45,6 @@ fn the_type_of_a_key_decides_how_environment_and_flags_are_read() {
     let client = configuration.home.client.unwrap();
     assert_eq!(client.id, "true");
     let Authentication::ClientSecretBasic { secret, .. } = client.authentication else { panic!("not basic") };
-    let secret = secret.secret;
     assert_eq!(secret.expose(), "1e3");
     assert_eq!(configuration.home.audience, ["mcx", "7"]);
     assert_eq!(configuration.home.typ, ["at+jwt", ""]);

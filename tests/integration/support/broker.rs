@@ -2,14 +2,11 @@
 
 use std::net::SocketAddr;
 
-use std::sync::Arc;
-
 use mcx_token_broker::app::App;
 use mcx_token_broker::clock::Clock;
 use mcx_token_broker::config::{self, Sources};
 use mcx_token_broker::jose::KeySet;
 use mcx_token_broker::server::Running;
-use mcx_token_broker::watch::FileWatch;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
@@ -19,7 +16,6 @@ use super::http;
 /// A running broker; it stops when the test's runtime does.
 pub(crate) struct Broker {
     running: Running,
-    files: Arc<FileWatch>,
     directory: tempfile::TempDir,
 }
 
@@ -56,9 +52,8 @@ impl Broker {
         let configuration = config::load(&sources).map_err(|problems| problems.to_string())?;
         let app = App::wire(&configuration, clock)
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
-        let files = app.files();
         let running = app.start().map_err(|error| error.to_string())?;
-        Ok(Self { running, files, directory })
+        Ok(Self { running, directory })
     }
 
     /// Where the public listener is.
@@ -79,12 +74,6 @@ impl Broker {
     /// `http://address` of the admin listener.
     pub(crate) fn admin_url(&self) -> String {
         format!("http://{}", self.running.admin)
-    }
-
-    /// Has it look at its files as it does every two seconds, twice: what it sees once may be half written.
-    pub(crate) fn look_at_files(&self) {
-        self.files.look();
-        self.files.look();
     }
 
     /// Where its files are.
