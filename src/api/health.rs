@@ -25,7 +25,7 @@ pub async fn ready(api: Data<AdminApi>) -> HttpResponse {
         "home_keys": home_keys,
         "redis": api.exchange.cache.redis_answers(),
         "replicas_heard": api.exchange.cache.listens(),
-        "partners": api.exchange.partners.len(),
+        "partners": api.exchange.definitions().partners.len(),
     });
     if ready { HttpResponse::Ok().json(body) } else { HttpResponse::ServiceUnavailable().json(body) }
 }

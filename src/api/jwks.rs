@@ -9,5 +9,6 @@ use super::{Busy, PublicApi};
 /// The key set.
 pub async fn get(request: HttpRequest, api: Data<PublicApi>) -> HttpResponse {
     let _busy = Busy::with(&request);
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "public, max-age=300")).json(&api.jwks)
+    let keys = api.exchange.security_tokens.keys();
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "public, max-age=300")).json(keys.published())
 }

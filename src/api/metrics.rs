@@ -16,7 +16,8 @@ pub async fn get(request: HttpRequest, api: Data<AdminApi>) -> HttpResponse {
     api.metrics.memory(users, bytes);
     let exchange = &api.exchange;
     api.metrics.revocations_pending(exchange.revocations_pending());
-    let guards = exchange.partners.iter().flat_map(|partner| [partner.idm.guard(), &partner.revocation]);
+    let definitions = exchange.definitions();
+    let guards = definitions.partners.iter().flat_map(|partner| [partner.idm.guard(), &partner.revocation]);
     let home = exchange.subject_tokens.introspector().map(Introspector::guard);
     guards.chain([exchange.security_tokens.guard()]).chain(home).for_each(Guard::report_load);
     HttpResponse::Ok()

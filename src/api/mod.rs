@@ -11,6 +11,7 @@ pub mod metadata;
 pub mod metrics;
 pub mod partners;
 pub mod purge;
+pub mod reload;
 pub mod revoke;
 pub mod token;
 
@@ -29,6 +30,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use connection::Busy;
 pub use connection::{Connection, Ticks};
 use error::TokenError;
+pub use reload::{ReloadReport, ReloadRequests, Reloads};
 
 use crate::client::RateLimit;
 use crate::clock::Clock;
@@ -68,8 +70,6 @@ pub struct PublicApi {
     pub logout_tokens: LogoutTokens,
     /// RFC 8414 document.
     pub metadata: BrokerMetadata,
-    /// The broker's public keys.
-    pub jwks: serde_json::Value,
     /// Whether new requests are still taken.
     pub readiness: Readiness,
     /// Outcomes.
@@ -105,6 +105,8 @@ pub struct AdminApi {
     pub readiness: Readiness,
     /// What is degraded, for people: the broker serves all the same.
     pub exchange: Arc<Exchange>,
+    /// Has the files read again.
+    pub reloads: Reloads,
     /// What operators take away.
     pub audit: AuditLog,
     /// Time.
@@ -201,5 +203,6 @@ pub fn admin(api: &web::Data<AdminApi>, config: &mut ServiceConfig) {
         .route("/ready", web::get().to(health::ready))
         .route("/metrics", web::get().to(metrics::get))
         .route("/api/partners", web::get().to(partners::get))
+        .route("/api/reload", web::post().to(reload::post))
         .route("/api/purge", web::post().to(purge::post));
 }

@@ -19,7 +19,8 @@ pub async fn get(request: HttpRequest, api: Data<AdminApi>) -> HttpResponse {
     }
     let exchange = &api.exchange;
     let introspector = exchange.subject_tokens.introspector().map(Introspector::guard);
-    let mut partners: Vec<&Partner> = exchange.partners.iter().collect();
+    let definitions = exchange.definitions();
+    let mut partners: Vec<&Partner> = definitions.partners.iter().collect();
     partners.sort_unstable_by_key(|partner| &partner.id);
     HttpResponse::Ok().json(json!({
         "home": {

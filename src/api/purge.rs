@@ -49,8 +49,10 @@ pub async fn post(request: HttpRequest, mut payload: Payload, api: Data<AdminApi
             ("user", users.into_iter().map(Purge::User).collect())
         }
         // What is not known has no tokens, and would be remembered for nothing.
-        Ok(Whose::Client(id)) if !api.exchange.clients.knows(&id) => return unknown("client"),
-        Ok(Whose::Partner(id)) if !api.exchange.partners.knows(&id) => return unknown("partner"),
+        Ok(Whose::Client(id)) if !api.exchange.definitions().clients.knows(&id) => return unknown("client"),
+        Ok(Whose::Partner(id)) if !api.exchange.definitions().partners.knows(&id) => {
+            return unknown("partner");
+        }
         Ok(Whose::Client(id)) => ("client", vec![Purge::Client(id)]),
         Ok(Whose::Partner(id)) => ("partner", vec![Purge::Partner(id)]),
         Ok(Whose::All(true)) => ("all", vec![Purge::All]),

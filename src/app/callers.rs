@@ -1,8 +1,12 @@
 //! Who may call us.
 
+use std::sync::Arc;
+
 use super::listeners::{revocation_endpoint, token_endpoint};
 use super::{Wiring, algorithms};
-use crate::client::{Client, ClientAuthenticationMethod, ClientRegistry, Names, RateLimit, RegisteredName};
+use crate::client::{
+    Client, ClientAuthenticationMethod, ClientRegistry, Names, RateLimit, RegisteredName, Secrets,
+};
 use crate::config;
 use crate::jose::KeySet;
 
@@ -10,19 +14,21 @@ impl Wiring<'_> {
     pub(super) fn clients(&mut self) -> ClientRegistry {
         let server = &self.configuration.server;
         let audiences = vec![server.issuer.clone(), token_endpoint(server), revocation_endpoint(server)];
-        let clients: Vec<_> =
-            self.configuration.clients.iter().filter_map(|stated| self.client(stated)).collect();
-        ClientRegistry::new(clients, audiences, self.clock.clone())
+        ClientRegistry::new(self.client_list(), audiences, self.clock.clone())
+    }
+
+    pub(super) fn client_list(&mut self) -> Vec<Client> {
+        self.configuration.clients.iter().filter_map(|stated| self.client(stated)).collect()
     }
 
     pub(super) fn client(&mut self, stated: &config::Client) -> Option<Client> {
         let authentication = match &stated.authentication {
             config::CallerAuthentication::None => ClientAuthenticationMethod::None,
-            config::CallerAuthentication::ClientSecretBasic(secret) => {
-                ClientAuthenticationMethod::SecretBasic(secret.clone())
+            config::CallerAuthentication::ClientSecretBasic(secrets) => {
+                ClientAuthenticationMethod::SecretBasic(Secrets::new(secrets.clone()))
             }
-            config::CallerAuthentication::ClientSecretPost(secret) => {
-                ClientAuthenticationMethod::SecretPost(secret.clone())
+            config::CallerAuthentication::ClientSecretPost(secrets) => {
+                ClientAuthenticationMethod::SecretPost(Secrets::new(secrets.clone()))
             }
             config::CallerAuthentication::PrivateKeyJwt { jwks, algorithms: accepted } => {
                 match KeySet::parse(jwks.text.as_bytes()) {
@@ -48,7 +54,7 @@ impl Wiring<'_> {
             actor_tokens: stated.actor_tokens,
             rate_limit: stated
                 .requests_per_second
-                .map(|requests| RateLimit::per_second(requests, self.clock.clone())),
+                .map(|requests| Arc::new(RateLimit::per_second(requests, self.clock.clone()))),
         })
     }
 }

@@ -9,16 +9,13 @@ use crate::home::{
     HomeKeys, IntrospectionMode, Introspector, LogoutTokenSettings, LogoutTokens, NamedIn, RemoteKeys,
     SubjectTokenSettings, SubjectTokens,
 };
-use crate::idm::{EndpointSettings, Endpoints, Idm};
+use crate::idm::{ClientRegistration, EndpointSettings, Endpoints, Idm};
 use crate::jose::KeySet;
 
 impl Wiring<'_> {
     pub(super) fn home_idm(&mut self) -> Option<Arc<Idm>> {
         let home = &self.configuration.home;
-        let registration = match &home.client {
-            None => None,
-            Some(stated) => Some(self.registration(stated, "home.client")?),
-        };
+        let registration = self.home_registration();
         let http = self.http(&home.connection, home.client.as_ref(), "home")?;
         let endpoints = EndpointSettings {
             issuer: home.issuer.clone(),
@@ -33,6 +30,12 @@ impl Wiring<'_> {
         let endpoints = Endpoints::new(endpoints, self.clock.clone());
         let guard = self.guard("home:token", &home.connection, true);
         Some(Arc::new(Idm::new(endpoints, registration, http, guard, self.clock.clone())))
+    }
+
+    /// `None`: none is stated, or it cannot be used.
+    pub(super) fn home_registration(&mut self) -> Option<ClientRegistration> {
+        let stated = self.configuration.home.client.as_ref()?;
+        self.registration(stated, "home.client")
     }
 
     pub(super) fn home_keys(&mut self, idm: &Arc<Idm>) -> Option<HomeKeys> {

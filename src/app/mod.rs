@@ -6,25 +6,28 @@ mod listeners;
 mod outbound;
 mod partners;
 mod policy;
+mod reload;
 mod storage;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::api::{AdminApi, PublicApi, Readiness};
+use crate::api::{AdminApi, PublicApi, Readiness, ReloadRequests, Reloads};
 use crate::cache::{self, TokenCache};
 use crate::clock::Clock;
 use crate::config::{Configuration, KeyFile, PartnerFile, Problem};
-use crate::exchange::{Exchange, Parts};
-use crate::home::{HomeKeys, RemoteKeys, SecurityTokens};
-use crate::jose::{Algorithm, SigningKey, publish};
+use crate::exchange::{Definitions, Exchange, Parts};
+use crate::home::{HomeKeys, RemoteKeys, SecurityTokens, SigningKeys};
+use crate::jose::{Algorithm, SigningKey};
 use crate::oauth::security_token::SecurityTokenSource;
 use crate::partner::PartnerRegistry;
 use crate::random::RequestIds;
 use crate::server::{self, Running, ServerError, ServerSettings};
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
+use partners::KnownPartners;
+use reload::Reloader;
 
 /// A wired broker that does not listen yet.
 #[derive(Debug)]
@@ -35,6 +38,19 @@ pub struct App {
     home_keys: Option<Arc<RemoteKeys>>,
     cache: Arc<TokenCache>,
     audit_file: Option<PathBuf>,
+    reloader: Reloader,
+    reload_requests: ReloadRequests,
+}
+
+/// What is replaced when files change.
+#[derive(Debug)]
+struct Owned {
+    clock: Clock,
+    metrics: Metrics,
+    exchange: Arc<Exchange>,
+    cache: Arc<TokenCache>,
+    partners: KnownPartners,
+    own_key: Option<SigningKey>,
 }
 
 impl App {
@@ -43,8 +59,7 @@ impl App {
     /// # Errors
     /// Every key, certificate and address in the configuration that cannot be used, all at once.
     pub fn wire(configuration: &Configuration, clock: &Clock) -> Result<Self, Vec<Problem>> {
-        Wiring { configuration, clock, metrics: Metrics::new(), signing: Vec::new(), problems: Vec::new() }
-            .app()
+        Wiring::new(configuration, clock, Metrics::new()).app()
     }
 
     /// Listens and serves. Must be called within a tokio runtime.
@@ -60,6 +75,7 @@ impl App {
             tokio::spawn(async move { keys.warm_up().await });
         }
         tokio::spawn(cache::listen(Arc::downgrade(&self.cache)));
+        tokio::spawn(self.reloader.run(self.reload_requests));
         Ok(running)
     }
 }
@@ -73,13 +89,18 @@ struct Wiring<'c> {
     problems: Vec<Problem>,
 }
 
-impl Wiring<'_> {
+impl<'c> Wiring<'c> {
+    const fn new(configuration: &'c Configuration, clock: &'c Clock, metrics: Metrics) -> Self {
+        Self { configuration, clock, metrics, signing: Vec::new(), problems: Vec::new() }
+    }
+
     fn app(mut self) -> Result<App, Vec<Problem>> {
         self.signing = self.signing_keys();
         let home_idm = self.home_idm();
         let keys = home_idm.as_ref().and_then(|idm| self.home_keys(idm));
         let clients = self.clients();
-        let partners = self.partners();
+        let (partners, unusable) = self.partners(&KnownPartners::default());
+        self.problems.extend(unusable.into_iter().flat_map(|partner| partner.problems));
         let redis = self.redis();
         let server = self.server();
         let (Some(idm), Some(keys), true) = (home_idm, keys, self.problems.is_empty()) else {
@@ -90,20 +111,30 @@ impl Wiring<'_> {
             HomeKeys::Fixed(_) => None,
         };
         let readiness = Readiness::default();
-        let jwks = publish(&self.signing);
         let cache = Arc::new(TokenCache::new(&self.cache_settings(), redis, self.clock.clone()));
         let parts = Parts {
-            clients,
+            definitions: Definitions {
+                clients,
+                partners: PartnerRegistry::new(partners.all()),
+                rules: self.rules(),
+            },
             subject_tokens: self.subject_tokens(&idm, keys),
-            security_tokens: SecurityTokens::new(idm, self.signing.first().cloned(), self.clock.clone()),
-            partners: Arc::new(PartnerRegistry::new(partners)),
-            rules: self.rules(),
+            security_tokens: SecurityTokens::new(idm, SigningKeys::new(&self.signing), self.clock.clone()),
             cache: Arc::clone(&cache),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
         };
         let exchange = Arc::new(Exchange::new(parts, self.exchange_settings()));
         let admin = &self.configuration.admin;
+        let owned = Owned {
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+            exchange: Arc::clone(&exchange),
+            cache: Arc::clone(&cache),
+            partners,
+            own_key: self.signing.first().filter(|_| self.configuration.signing.is_empty()).cloned(),
+        };
+        let (reloads, reload_requests) = Reloads::channel();
         Ok(App {
             server,
             public: PublicApi {
@@ -112,7 +143,6 @@ impl Wiring<'_> {
                 exchange: Arc::clone(&exchange),
                 logout_tokens: self.logout_tokens(),
                 metadata: self.metadata(),
-                jwks,
                 readiness: readiness.clone(),
                 metrics: self.metrics.clone(),
                 audit: AuditLog::off(),
@@ -125,12 +155,15 @@ impl Wiring<'_> {
                 metrics: self.metrics,
                 readiness,
                 exchange,
+                reloads,
                 audit: AuditLog::off(),
                 clock: self.clock.clone(),
             },
             home_keys,
             cache,
             audit_file: self.configuration.audit.file.clone(),
+            reloader: Reloader::new(self.configuration, owned),
+            reload_requests,
         })
     }
 

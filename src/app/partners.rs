@@ -1,14 +1,96 @@
 //! The partner domains.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use super::Wiring;
 use super::outbound::uses_mutual_tls;
-use crate::config;
+use crate::config::{self, Configuration, UnusablePartner};
 use crate::idm::{EndpointSettings, Endpoints, Idm};
 use crate::partner::{Outcomes, Partner, Scopes, Waiting};
+use crate::secret::digest_of_parts;
+
+/// The partners as they were last read, disabled ones too, by id.
+#[derive(Debug, Default)]
+pub(super) struct KnownPartners(BTreeMap<String, KnownPartner>);
+
+#[derive(Debug, Clone)]
+struct KnownPartner {
+    fingerprint: [u8; 16],
+    partner: Arc<Partner>,
+}
+
+impl KnownPartners {
+    pub(super) fn all(&self) -> impl Iterator<Item = Arc<Partner>> {
+        self.0.values().map(|known| Arc::clone(&known.partner))
+    }
+
+    /// Ids of those that came, went or are others than before.
+    pub(super) fn changed_from(&self, before: &Self) -> Vec<String> {
+        let ids: BTreeSet<&String> = self.0.keys().chain(before.0.keys()).collect();
+        let fingerprint = |known: &Self, id: &String| known.0.get(id).map(|known| known.fingerprint);
+        let changed = ids.into_iter().filter(|id| fingerprint(self, id) != fingerprint(before, id));
+        changed.cloned().collect()
+    }
+}
 
 impl Wiring<'_> {
-    pub(super) fn partners(&mut self) -> Vec<Partner> {
-        self.configuration.partners.iter().filter_map(|file| self.partner(file)).collect()
+    /// Every partner; those of which nothing has changed as they were, with what their breakers know. One whose file cannot be
+    /// used stays as it was, too.
+    pub(super) fn partners(&mut self, known: &KnownPartners) -> (KnownPartners, Vec<UnusablePartner>) {
+        let mut unusable = self.configuration.unusable_partners.clone();
+        let mut partners = BTreeMap::new();
+        for file in &self.configuration.partners {
+            let before = self.problems.len();
+            let fingerprint = self.fingerprint(file);
+            let same = known.0.get(&file.id).filter(|known| known.fingerprint == fingerprint).cloned();
+            let partner =
+                same.or_else(|| Some(KnownPartner { fingerprint, partner: Arc::new(self.partner(file)?) }));
+            match partner {
+                Some(partner) => drop(partners.insert(file.id.clone(), partner)),
+                None => {
+                    let problems = self.problems.split_off(before);
+                    unusable.push(UnusablePartner { id: file.id.clone(), problems });
+                }
+            }
+        }
+        for UnusablePartner { id, .. } in &unusable {
+            if let Some(kept) = known.0.get(id) {
+                // What a good file claims is its own, whatever a bad one claimed before.
+                let free = partners
+                    .values()
+                    .all(|other: &KnownPartner| !kept.partner.shares_a_name_with(&other.partner));
+                if free {
+                    partners.insert(id.clone(), kept.clone());
+                }
+            }
+        }
+        (KnownPartners(partners), unusable)
+    }
+
+    /// Changes with everything that a partner is made of, secrets included.
+    fn fingerprint(&self, file: &config::PartnerFile) -> [u8; 16] {
+        let secret = match &file.client.authentication {
+            config::Authentication::ClientSecretBasic { secret, .. }
+            | config::Authentication::ClientSecretPost { secret } => secret.expose(),
+            config::Authentication::PrivateKeyJwt(assertion) => {
+                assertion.key.as_ref().map_or("", |key| key.content.expose())
+            }
+            config::Authentication::TlsClientAuth { key, .. } => key.content.expose(),
+            config::Authentication::None => "",
+        };
+        let signing = self.signing.first().map(|key| key.public_jwk().to_string()).unwrap_or_default();
+        let Configuration { server, home, .. } = self.configuration;
+        // `Debug` shows everything but secrets.
+        let plain = format!("{file:?} {:?} {:?}", server.request_timeout, home.subject_claims);
+        digest_of_parts(
+            &[plain, signing]
+                .each_ref()
+                .map(String::as_bytes)
+                .into_iter()
+                .chain([secret.as_bytes()])
+                .collect::<Vec<_>>(),
+        )
     }
 
     pub(super) fn partner(&mut self, file: &config::PartnerFile) -> Option<Partner> {

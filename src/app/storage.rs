@@ -22,7 +22,6 @@ impl Wiring<'_> {
     pub(super) fn redis(&mut self) -> Option<RedisTier> {
         let cache = &self.configuration.cache;
         let redis = cache.redis.as_ref()?;
-        let keys: Vec<_> = cache.sealing_keys.iter().map(config::SealingKey::as_bytes).collect();
         let settings = RedisSettings {
             nodes: redis.urls.iter().map(|url| Secret::from(url.as_str())).collect(),
             deployment: match redis.deployment.clone() {
@@ -38,9 +37,9 @@ impl Wiring<'_> {
             ca_pem: redis.ca.as_ref().map(|file| file.text.clone().into_bytes()),
             timeout: redis.timeout,
         };
-        let own_keys = keys.is_empty();
-        let keys = if own_keys { SealingKeys::of_this_process() } else { SealingKeys::new(&keys) };
-        let keys = match keys {
+        let stated = self.sealing_keys();
+        let own_keys = stated.is_none();
+        let keys = match stated.map_or_else(SealingKeys::of_this_process, Ok) {
             Ok(keys) => keys,
             Err(error) => {
                 self.problem("cache", "cache.sealing_key_files", error, "write 32 random bytes");
@@ -54,6 +53,20 @@ impl Wiring<'_> {
                 None
             }
         }
+    }
+}
+
+impl Wiring<'_> {
+    /// `None`: none are stated, or they cannot be used.
+    pub(super) fn sealing_keys(&mut self) -> Option<SealingKeys> {
+        let stated = &self.configuration.cache.sealing_keys;
+        let keys: Vec<_> = stated.iter().map(config::SealingKey::as_bytes).collect();
+        if keys.is_empty() {
+            return None;
+        }
+        SealingKeys::new(&keys)
+            .map_err(|error| self.problem("cache", "cache.sealing_key_files", error, "write 32 random bytes"))
+            .ok()
     }
 }
 

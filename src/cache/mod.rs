@@ -334,6 +334,13 @@ impl TokenCache {
         entries
     }
 
+    /// From now on entries in Redis are sealed by the first of these keys, and opened by any.
+    pub fn seal_with(&self, keys: &SealingKeys) {
+        if let Some(redis) = &self.redis {
+            redis.seal_with(keys);
+        }
+    }
+
     /// What the home domain took back.
     pub fn revocations(&self) -> &Revocations {
         &self.revocations

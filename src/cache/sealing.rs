@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
@@ -22,7 +23,7 @@ const HEADER_LEN: usize = 1 + KEY_ID_LEN + NONCE_LEN;
 pub struct SealingError;
 
 /// The keys: the first seals, all open, so that a key is replaced without losing what the old one sealed.
-pub struct SealingKeys(Vec<(KeyId, LessSafeKey)>);
+pub struct SealingKeys(ArcSwap<Vec<(KeyId, LessSafeKey)>>);
 
 type KeyId = [u8; KEY_ID_LEN];
 
@@ -32,7 +33,15 @@ impl SealingKeys {
         if keys.is_empty() {
             return Err(SealingError);
         }
-        keys.iter().map(|bytes| key(bytes)).collect::<Result<_, _>>().map(Self)
+        keys.iter()
+            .map(|bytes| key(bytes))
+            .collect::<Result<_, _>>()
+            .map(|keys| Self(ArcSwap::from_pointee(keys)))
+    }
+
+    /// From now on the keys of `other` count, and these no more.
+    pub fn replace(&self, other: &Self) {
+        self.0.store(other.0.load_full());
     }
 
     /// A key of this process's own: what it seals nobody else can open, and it neither after a restart.
@@ -42,7 +51,8 @@ impl SealingKeys {
 
     /// Seals `plain` for `place`.
     pub fn seal(&self, place: &CacheKey, plain: &[u8]) -> Option<Vec<u8>> {
-        let (id, key) = self.0.first()?;
+        let keys = self.0.load();
+        let (id, key) = keys.first()?;
         let nonce = random::bytes::<NONCE_LEN>();
         let mut body = Zeroizing::new(plain.to_vec());
         let aad = Aad::from(place.associated_data());
@@ -61,7 +71,8 @@ impl SealingKeys {
         let (header, body) = sealed.split_at_mut_checked(HEADER_LEN)?;
         let (version, rest) = header.split_first()?;
         let (id, nonce) = rest.split_at_checked(KEY_ID_LEN)?;
-        let (_, key) = self.0.iter().find(|(known, _)| *version == VERSION && known == id)?;
+        let keys = self.0.load();
+        let (_, key) = keys.iter().find(|(known, _)| *version == VERSION && known == id)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         key.open_in_place(nonce, Aad::from(place.associated_data()), body).ok().map(|plain| &*plain)
     }
@@ -76,7 +87,7 @@ fn key(bytes: &[u8; 32]) -> Result<(KeyId, LessSafeKey), SealingError> {
 
 impl fmt::Debug for SealingKeys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "SealingKeys({})", self.0.len())
+        write!(formatter, "SealingKeys({})", self.0.load().len())
     }
 }
 

@@ -1,6 +1,7 @@
 //! `serve`.
 
 use std::io;
+use std::pin::pin;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -42,10 +43,16 @@ impl Serve {
             Ok(app) => app,
             Err(problems) => return Ok(unusable(problems)),
         };
+        let mut hang_ups = signal::hang_ups()?;
         let mut running = app.start().map_err(explained)?;
-        tokio::select! {
-            signal = signal::interrupted() => signal?,
-            error = running.failed() => return Err(error.into()),
+        let mut interrupted = pin!(signal::interrupted());
+        loop {
+            tokio::select! {
+                signal = &mut interrupted => break signal?,
+                error = running.failed() => return Err(error.into()),
+                // What comes of it is in the log.
+                Some(()) = hang_ups.recv() => drop(running.reload().await),
+            }
         }
         running.stop().await?;
         Ok(ExitCode::SUCCESS)

@@ -1,8 +1,8 @@
-//! Ctrl-C and SIGTERM.
+//! Ctrl-C, SIGTERM and SIGHUP.
 
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Returns when the process is told to stop.
 pub(super) async fn interrupted() -> io::Result<()> {
@@ -13,4 +13,9 @@ pub(super) async fn interrupted() -> io::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+/// SIGHUP, as often as it comes.
+pub(super) fn hang_ups() -> io::Result<Signal> {
+    signal(SignalKind::hangup())
 }

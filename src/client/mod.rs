@@ -10,4 +10,4 @@ pub mod registry;
 pub use certificate::{CertificateError, ClientCertificate, RegisteredName};
 pub use credentials::{Credentials, CredentialsError};
 pub use rate::RateLimit;
-pub use registry::{Client, ClientAuthenticationMethod, ClientError, ClientRegistry, Names};
+pub use registry::{Client, ClientAuthenticationMethod, ClientError, ClientRegistry, Names, Secrets};

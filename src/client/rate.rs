@@ -12,7 +12,10 @@ use governor::{Quota, RateLimiter};
 use crate::clock::Clock;
 
 /// Requests per second of one client, with a burst of one second's worth.
-pub struct RateLimit(RateLimiter<NotKeyed, InMemoryState, Monotonic, NoOpMiddleware<Duration>>);
+pub struct RateLimit {
+    requests: NonZeroU32,
+    limiter: RateLimiter<NotKeyed, InMemoryState, Monotonic, NoOpMiddleware<Duration>>,
+}
 
 #[derive(Debug, Clone)]
 struct Monotonic(Clock);
@@ -28,7 +31,8 @@ impl governor::clock::Clock for Monotonic {
 impl RateLimit {
     /// `requests`: per second.
     pub fn per_second(requests: NonZeroU32, clock: Clock) -> Self {
-        Self(RateLimiter::direct_with_clock(Quota::per_second(requests), Monotonic(clock)))
+        let limiter = RateLimiter::direct_with_clock(Quota::per_second(requests), Monotonic(clock));
+        Self { requests, limiter }
     }
 
     /// Counts one request.
@@ -36,7 +40,13 @@ impl RateLimit {
     /// # Errors
     /// How long the client should wait.
     pub fn admit(&self) -> Result<(), Duration> {
-        self.0.check().map_err(|refused| refused.wait_time_from(self.0.clock().now()))
+        let now = || self.limiter.clock().now();
+        self.limiter.check().map_err(|refused| refused.wait_time_from(now()))
+    }
+
+    /// Whether `other` lets as many pass.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.requests == other.requests
     }
 }
 

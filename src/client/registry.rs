@@ -30,7 +30,7 @@ pub struct Client {
     /// Whether it may say who acts for a user (`actor_token`, RFC 8693 §2.1).
     pub actor_tokens: bool,
     /// How often it may ask; `None`: as often as it likes.
-    pub rate_limit: Option<RateLimit>,
+    pub rate_limit: Option<Arc<RateLimit>>,
 }
 
 /// A client's method and what it is checked against.
@@ -39,9 +39,9 @@ pub enum ClientAuthenticationMethod {
     /// A public native client: it proves nothing, so its subject token must have been issued to it.
     None,
     /// `client_secret_basic`.
-    SecretBasic(Secret),
+    SecretBasic(Secrets),
     /// `client_secret_post`.
-    SecretPost(Secret),
+    SecretPost(Secrets),
     /// `private_key_jwt`.
     PrivateKeyJwt {
         /// Its public keys.
@@ -53,6 +53,22 @@ pub enum ClientAuthenticationMethod {
     TlsClientAuth(RegisteredName),
 }
 
+/// A client's secret, and the one before or after it while it is being replaced.
+#[derive(Debug, Clone)]
+pub struct Secrets(Vec<Secret>);
+
+impl Secrets {
+    /// Any of these counts.
+    pub const fn new(secrets: Vec<Secret>) -> Self {
+        Self(secrets)
+    }
+
+    /// Compares with each, whichever it is, so that time tells nothing of that.
+    fn match_any(&self, presented: &Secret) -> bool {
+        self.0.iter().fold(false, |any, secret| any | secret.matches(presented.expose()))
+    }
+}
+
 impl Client {
     /// Counts one request of this client. Only proven requests are counted: else anybody could use up a confidential
     /// client's share.
@@ -60,7 +76,7 @@ impl Client {
     /// # Errors
     /// How long it should wait.
     pub fn admit(&self) -> Result<(), Duration> {
-        self.rate_limit.as_ref().map_or(Ok(()), RateLimit::admit)
+        self.rate_limit.as_ref().map_or(Ok(()), |limit| limit.admit())
     }
 }
 
@@ -128,7 +144,7 @@ pub enum ClientError {
 pub struct ClientRegistry {
     clients: HashMap<String, Arc<Client>>,
     audiences: Vec<String>,
-    used: ReplayMemory,
+    used: Arc<ReplayMemory>,
     clock: Clock,
 }
 
@@ -136,7 +152,26 @@ impl ClientRegistry {
     /// `audiences`: our issuer and token endpoint, the accepted `aud` of assertions.
     pub fn new(clients: impl IntoIterator<Item = Client>, audiences: Vec<String>, clock: Clock) -> Self {
         let clients = clients.into_iter().map(|client| (client.id.clone(), Arc::new(client))).collect();
-        Self { clients, audiences, used: ReplayMemory::default(), clock }
+        Self { clients, audiences, used: Arc::default(), clock }
+    }
+
+    /// The same clients as the files have them now. Assertions that were used stay used, and clients that ask too often have
+    /// not waited: a change of the files is nothing that an attacker should hope for.
+    #[must_use]
+    pub fn replaced_by(&self, clients: impl IntoIterator<Item = Client>) -> Self {
+        let carry = |mut client: Client| {
+            let before = self.clients.get(&client.id).and_then(|known| known.rate_limit.clone());
+            if let (Some(limit), Some(before)) = (&mut client.rate_limit, before)
+                && limit.is_like(&before)
+            {
+                *limit = before;
+            }
+            client
+        };
+        let clients = clients.into_iter().map(carry);
+        let clients = clients.map(|client| (client.id.clone(), Arc::new(client))).collect();
+        let (audiences, used, clock) = (self.audiences.clone(), Arc::clone(&self.used), self.clock.clone());
+        Self { clients, audiences, used, clock }
     }
 
     /// Whether a client of this id is registered.
@@ -207,11 +242,11 @@ impl ClientRegistry {
 }
 
 fn matches<'c>(
-    secret: &Secret,
+    secrets: &Secrets,
     presented: &Secret,
     client: &'c Arc<Client>,
 ) -> Result<&'c Arc<Client>, ClientError> {
-    if secret.matches(presented.expose()) { Ok(client) } else { Err(ClientError::Secret) }
+    if secrets.match_any(presented) { Ok(client) } else { Err(ClientError::Secret) }
 }
 
 #[cfg(test)]
@@ -237,6 +272,10 @@ mod tests {
         }
     }
 
+    fn both(one: &str, other: &str) -> Secrets {
+        Secrets::new(vec![Secret::from(one), Secret::from(other)])
+    }
+
     fn registry() -> (ClientRegistry, SigningKey, ManualClock) {
         let key = SigningKey::generate(Algorithm::Es256).unwrap();
         let keys = KeySet::parse(publish([&key]).to_string().as_bytes()).unwrap();
@@ -244,8 +283,8 @@ mod tests {
         let (clock, hand) = Clock::manual(Timestamp::from_unix_seconds(NOW));
         let clients = [
             client("public", ClientAuthenticationMethod::None),
-            client("basic", ClientAuthenticationMethod::SecretBasic(Secret::from("s 1"))),
-            client("post", ClientAuthenticationMethod::SecretPost(Secret::from("s2"))),
+            client("basic", ClientAuthenticationMethod::SecretBasic(both("s 1", "s 3"))),
+            client("post", ClientAuthenticationMethod::SecretPost(both("s2", "s4"))),
             client("jwt", ClientAuthenticationMethod::PrivateKeyJwt { keys, algorithms }),
             client("tls", ClientAuthenticationMethod::TlsClientAuth(RegisteredName::SanDns("a".to_owned()))),
         ];
@@ -264,6 +303,9 @@ mod tests {
         for (credentials, expected) in [
             (none("public"), None),
             (basic("basic", "s 1"), None),
+            (basic("basic", "s 3"), None),
+            (post("post", "s4"), None),
+            (post("post", "s 3"), Some(ClientError::Secret)),
             (post("post", "s2"), None),
             (none("basic"), Some(ClientError::Method)),
             (none("jwt"), Some(ClientError::Method)),

@@ -39,9 +39,9 @@ pub enum CallerAuthentication {
     /// A public native client: the subject token's own client id must be its own.
     None,
     /// RFC 6749 §2.3.1, in the header.
-    ClientSecretBasic(Secret),
+    ClientSecretBasic(Vec<Secret>),
     /// RFC 6749 §2.3.1, in the body.
-    ClientSecretPost(Secret),
+    ClientSecretPost(Vec<Secret>),
     /// RFC 7523 §2.2.
     PrivateKeyJwt {
         /// The client's public keys.
@@ -90,6 +90,7 @@ pub(super) struct ClientTable {
     authentication: Option<Method>,
     secret: Option<Secret>,
     secret_file: Option<NamedFile>,
+    second_secret_file: Option<NamedFile>,
     jwks_file: Option<NamedFile>,
     algorithms: Option<Vec<String>>,
     tls_client_auth_subject_dn: String,
@@ -222,10 +223,21 @@ impl ClientTable {
         })?;
         let secret = secret_of(findings, at, method, self.secret.as_ref(), self.secret_file.as_ref());
         let name = self.certificate_name(findings, at, method == Method::TlsClientAuth);
+        findings.demand(
+            self.second_secret_file.is_none()
+                || matches!(method, Method::ClientSecretBasic | Method::ClientSecretPost),
+            &format!("{at}.second_secret_file"),
+            "is stated, but the authentication method does not use it",
+            "remove it",
+        );
         match method {
             Method::None => Some(CallerAuthentication::None),
-            Method::ClientSecretBasic => secret.map(CallerAuthentication::ClientSecretBasic),
-            Method::ClientSecretPost => secret.map(CallerAuthentication::ClientSecretPost),
+            Method::ClientSecretBasic => {
+                Some(CallerAuthentication::ClientSecretBasic(self.with_second(findings, at, secret?)?))
+            }
+            Method::ClientSecretPost => {
+                Some(CallerAuthentication::ClientSecretPost(self.with_second(findings, at, secret?)?))
+            }
             Method::TlsClientAuth => {
                 findings.demand(
                     findings.is_stated("server.tls.client_ca_file"),
@@ -249,6 +261,13 @@ impl ClientTable {
                 Some(CallerAuthentication::PrivateKeyJwt { jwks, algorithms })
             }
         }
+    }
+
+    /// The secret, and the other one that counts while a client goes over from one to the next.
+    fn with_second(&self, findings: &mut Findings<'_>, at: &str, secret: Secret) -> Option<Vec<Secret>> {
+        let Some(named) = &self.second_secret_file else { return Some(vec![secret]) };
+        let second = findings.secret(&format!("{at}.second_secret"), None, Some(named))?;
+        Some(vec![secret, second])
     }
 }
 

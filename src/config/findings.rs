@@ -1,7 +1,7 @@
 //! Where a section's checks report to, and the checks that several sections share.
 
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use url::{Host, Url};
@@ -20,11 +20,13 @@ pub(super) struct Findings<'t> {
     pub(super) problems: Vec<Problem>,
     /// What an operator should know.
     pub(super) warnings: Vec<Problem>,
+    /// Every file that was looked for, there or not.
+    pub(super) files: Vec<PathBuf>,
 }
 
 impl<'t> Findings<'t> {
     pub(super) const fn new(tree: &'t Tree, readable_by_others: bool, problems: Vec<Problem>) -> Self {
-        Self { tree, readable_by_others, problems, warnings: Vec::new() }
+        Self { tree, readable_by_others, problems, warnings: Vec::new(), files: Vec::new() }
     }
 
     /// Reports a fault of `key`.
@@ -86,6 +88,7 @@ impl<'t> Findings<'t> {
                 there.then(|| secret.clone())
             }
             (None, Some(named)) => {
+                self.files.push(named.0.clone());
                 let secret = self.found(&file_key, file::read_secret(&named.0))?;
                 self.check_exposure(&file_key, &named.0);
                 Some(secret)
@@ -106,6 +109,7 @@ impl<'t> Findings<'t> {
 
     /// The content of a named file.
     pub(super) fn file(&mut self, key: &str, named: &NamedFile) -> Option<String> {
+        self.files.push(named.0.clone());
         self.found(key, file::read(&named.0))
     }
 

@@ -41,6 +41,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -101,9 +102,22 @@ impl Sources {
     }
 }
 
+impl fmt::Debug for Sources {
+    /// Variables and flags may be secrets.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Sources")
+            .field("files", &self.files)
+            .field("partners", &self.partners)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Everything that an operator can say.
 #[derive(Debug, Clone)]
 pub struct Configuration {
+    /// Where it came from, to be looked at again.
+    pub sources: Sources,
     /// The public listener.
     pub server: Server,
     /// The admin listener.
@@ -128,8 +142,21 @@ pub struct Configuration {
     pub partners: Vec<PartnerFile>,
     /// What a partner file that changes later is loaded with.
     pub partner_defaults: PartnerDefaults,
+    /// Partner files that cannot be used.
+    pub unusable_partners: Vec<UnusablePartner>,
+    /// Every file that was read, for who looks whether one has changed.
+    pub files: Vec<PathBuf>,
     /// What is odd but works, partners included.
     pub warnings: Vec<Problem>,
+}
+
+/// A partner file that cannot be used.
+#[derive(Debug, Clone)]
+pub struct UnusablePartner {
+    /// The partner's id; empty: the file's name is none.
+    pub id: String,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -165,6 +192,18 @@ impl Default for PartnersTable {
 /// # Errors
 /// Every problem of every file.
 pub fn load(sources: &Sources) -> Result<Configuration, Problems> {
+    let mut loaded = load_again(sources)?;
+    let partners = loaded.unusable_partners.drain(..);
+    let problems: Vec<Problem> = partners.flat_map(|partner| partner.problems).collect();
+    if problems.is_empty() { Ok(loaded) } else { Err(Problems(problems)) }
+}
+
+/// The same while the broker runs: what is wrong with one partner's file concerns that partner alone, and is told in
+/// [`Configuration::unusable_partners`].
+///
+/// # Errors
+/// Every problem of the broker's own files.
+pub fn load_again(sources: &Sources) -> Result<Configuration, Problems> {
     let mut problems = Vec::new();
     let mut tree = broker_tree(sources, &mut problems);
     let Some(table) = read::read::<BrokerTable>(&mut tree, &mut problems) else {
@@ -187,22 +226,31 @@ pub fn load(sources: &Sources) -> Result<Configuration, Problems> {
     let known = files.iter().filter_map(|path| id_of(path)).collect();
     let rules = rules::resolve(table.rules, &clients::ids(&table.clients), &known, &mut findings);
     let clients = clients::resolve(table.clients, &known, &mut findings);
-    let Findings { mut problems, mut warnings, .. } = findings;
-    let mut partners = Vec::new();
+    let Findings { problems, mut warnings, files: mut files_read, .. } = findings;
+    files_read.extend(sources.files.iter().chain(&files).cloned());
+    let (mut partners, mut unusable_partners) = (Vec::new(), Vec::new());
     for path in &files {
         match load_partner(path, &partner_defaults) {
             Ok(partner) => {
                 warnings.extend(partner.warnings.iter().cloned());
+                files_read.extend(partner.files.iter().cloned());
                 partners.push(partner);
             }
-            Err(faults) => problems.extend(faults),
+            Err(Problems(problems)) => {
+                unusable_partners.push(UnusablePartner { id: id_of(path).unwrap_or_default(), problems });
+            }
         }
     }
-    problems.extend(conflicts(&partners));
+    for (id, problem) in conflicts(&partners) {
+        partners.retain(|partner| partner.id != id);
+        unusable_partners.push(UnusablePartner { id, problems: vec![problem] });
+    }
     if !problems.is_empty() {
-        return Err(Problems(problems));
+        let of_partners = unusable_partners.into_iter().flat_map(|partner| partner.problems);
+        return Err(Problems(problems.into_iter().chain(of_partners).collect()));
     }
     Ok(Configuration {
+        sources: sources.clone(),
         server,
         admin,
         log: table.log,
@@ -215,6 +263,8 @@ pub fn load(sources: &Sources) -> Result<Configuration, Problems> {
         cache,
         partners,
         partner_defaults,
+        unusable_partners,
+        files: files_read,
         warnings,
     })
 }

@@ -56,6 +56,8 @@ pub struct PartnerFile {
     pub connection: Connection,
     /// Limits of whole exchanges.
     pub exchange: ExchangeLimits,
+    /// Every file that it names.
+    pub files: Vec<PathBuf>,
     /// What is odd but works.
     pub warnings: Vec<Problem>,
 }
@@ -160,8 +162,8 @@ pub fn parse_partner(path: &Path, text: &str, defaults: &PartnerDefaults) -> Res
     };
     let mut findings = Findings::new(&tree, defaults.readable_by_others, problems);
     let mut partner = table.resolve(&mut findings, path, defaults);
-    let Findings { problems, warnings, .. } = findings;
-    partner.warnings = warnings;
+    let Findings { problems, warnings, files, .. } = findings;
+    (partner.warnings, partner.files) = (warnings, files);
     let profile = format!("{:?}", defaults.token_profile);
     partner.epoch = epoch(&tree, &[&partner.id, &defaults.home_issuer, &defaults.broker_issuer, &profile]);
     if !partner.enabled {
@@ -211,6 +213,7 @@ impl PartnerTable {
             scopes: self.scopes,
             connection: self.connection.resolve(findings, "connection"),
             exchange: self.exchange.resolve(findings),
+            files: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -241,9 +244,9 @@ pub fn partner_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// What two enabled partners both claim. One name must mean one partner: else a user's token would be asked of, and
+/// What two enabled partners both claim, with the id of the second. One name must mean one partner: else a user's token would be asked of, and
 /// handed to, whichever is found first.
-pub fn conflicts<'p>(partners: impl IntoIterator<Item = &'p PartnerFile>) -> Vec<Problem> {
+pub fn conflicts<'p>(partners: impl IntoIterator<Item = &'p PartnerFile>) -> Vec<(String, Problem)> {
     let mut owners: BTreeMap<String, &PartnerFile> = BTreeMap::new();
     let mut problems = Vec::new();
     for partner in partners.into_iter().filter(|partner| partner.enabled) {
@@ -253,11 +256,14 @@ pub fn conflicts<'p>(partners: impl IntoIterator<Item = &'p PartnerFile>) -> Vec
             .chain(domains.map(|(number, domain)| (format!("domains[{number}]"), domain)));
         for (key, name) in names {
             match owners.get(name) {
-                Some(owner) if owner.path != partner.path => problems.push(Problem::new(
-                    partner.path.display().to_string(),
-                    key,
-                    format!("names the same partner as {}", owner.path.display()),
-                    "give each enabled partner an id, a resource and domains of its own",
+                Some(owner) if owner.path != partner.path => problems.push((
+                    partner.id.clone(),
+                    Problem::new(
+                        partner.path.display().to_string(),
+                        key,
+                        format!("names the same partner as {}", owner.path.display()),
+                        "give each enabled partner an id, a resource and domains of its own",
+                    ),
                 )),
                 Some(_) => {}
                 None => drop(owners.insert(name.clone(), partner)),

@@ -5,6 +5,7 @@ pub mod attempt;
 pub mod cache_key;
 mod chain;
 pub mod deadline;
+pub mod definitions;
 pub mod delegation;
 pub mod error;
 pub mod policy;
@@ -19,9 +20,11 @@ mod withdrawals;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use tracing::Instrument as _;
 
 pub use attempt::Attempt;
+pub use definitions::Definitions;
 pub use delegation::DelegatedTokens;
 pub use error::{ExchangeError, Leg};
 pub use request::{ExchangeRequest, RequestedToken};
@@ -29,10 +32,10 @@ pub use revocation::RevokedTokenTakes;
 pub use rules::{RequiredClaim, Rule, Rules};
 
 use crate::cache::{CacheKey, Kept, Presented, Tier, TokenCache};
-use crate::client::{Client, ClientRegistry, Credentials};
+use crate::client::{Client, Credentials};
 use crate::clock::{Clock, Moment};
 use crate::home::{SecurityTokens, Signature, Subject, SubjectTokenError, SubjectTokens};
-use crate::partner::{Partner, PartnerRegistry, ScopeMask};
+use crate::partner::{Partner, ScopeMask};
 use crate::secret::{Token, TokenDigest, TokenRef};
 use crate::telemetry::metrics::Metrics;
 
@@ -58,16 +61,12 @@ const GRACE: Duration = Duration::from_secs(1);
 /// What an exchange is made of.
 #[derive(Debug)]
 pub struct Parts {
-    /// Who may call.
-    pub clients: ClientRegistry,
+    /// Callers, partners, and what is demanded of users.
+    pub definitions: Definitions,
     /// Who the user is.
     pub subject_tokens: SubjectTokens,
     /// The first leg.
     pub security_tokens: SecurityTokens,
-    /// The second leg.
-    pub partners: Arc<PartnerRegistry>,
-    /// What the operator demands of users.
-    pub rules: Rules,
     /// What was obtained before.
     pub cache: Arc<TokenCache>,
     /// Time.
@@ -97,12 +96,9 @@ pub struct ExchangeSettings {
 /// Everything that an exchange needs, wired once.
 #[derive(Debug)]
 pub struct Exchange {
-    /// Who may call.
-    pub clients: ClientRegistry,
+    definitions: ArcSwap<Definitions>,
     /// Who the user is.
     pub subject_tokens: SubjectTokens,
-    /// The second leg.
-    pub partners: Arc<PartnerRegistry>,
     /// What was obtained before.
     pub cache: Arc<TokenCache>,
     /// The first leg.
@@ -111,7 +107,6 @@ pub struct Exchange {
     flights: Arc<SingleFlight>,
     refusals: Refusals,
     renewals: Renewals,
-    rules: Rules,
     revoked_token_takes: RevokedTokenTakes,
     delegated_tokens: DelegatedTokens,
     names_users: bool,
@@ -176,16 +171,14 @@ impl Exchange {
     /// Wires the parts. Must be called within a tokio runtime.
     pub fn new(parts: Parts, settings: ExchangeSettings) -> Self {
         Self {
-            clients: parts.clients,
+            definitions: ArcSwap::from_pointee(parts.definitions),
             subject_tokens: parts.subject_tokens,
-            partners: parts.partners,
             cache: parts.cache,
             security_tokens: parts.security_tokens,
             timeout: settings.timeout,
             flights: Arc::default(),
             refusals: Refusals::new(settings.remember_refusals),
             renewals: Renewals::new(settings.renewals),
-            rules: parts.rules,
             revoked_token_takes: settings.revoked_token_takes,
             delegated_tokens: settings.delegated_tokens,
             names_users: settings.names_users,
@@ -193,6 +186,17 @@ impl Exchange {
             clock: parts.clock,
             metrics: parts.metrics,
         }
+    }
+
+    /// What counts now.
+    pub fn definitions(&self) -> Guard<Arc<Definitions>> {
+        self.definitions.load()
+    }
+
+    /// From the next request on these count. Requests under way go on by what they began with, and what they bring is kept
+    /// under the partner's old epoch.
+    pub fn redefine(&self, definitions: Definitions) {
+        self.definitions.store(Arc::new(definitions));
     }
 
     /// Tokens that are being obtained now, for those who wait and ahead of time.
@@ -223,7 +227,8 @@ impl Exchange {
         attempt: &mut Attempt,
     ) -> Result<Granted, ExchangeError> {
         let deadline = Deadline::after(attempt.started, self.timeout, &self.clock);
-        let client = self.clients.authenticate(credentials)?;
+        let definitions = self.definitions();
+        let client = definitions.clients.authenticate(credentials)?;
         attempt.authenticated_as(client);
         client.admit().map_err(|wait| ExchangeError::TooManyRequests { wait })?;
         if !self.cache.is_settled() {
@@ -237,13 +242,13 @@ impl Exchange {
             actor = Box::pin(self.actor(client, &subject, request.actor_token, &deadline, attempt)).await?;
             now = self.clock.moment();
         }
-        let partner = self.partners.resolve(request.resource, request.audience)?;
+        let partner = definitions.partners.resolve(request.resource, request.audience)?;
         attempt.resolved_to(&partner);
         let scope = policy::decide(client, &partner, request.scope)?;
         if request.actor_token.is_some() && !partner.security_token.takes_actor_tokens() {
             return Err(policy::Denied::ActorToken.into());
         }
-        self.rules.check(client, &partner, scope, || self.subject_tokens.claims(&subject))?;
+        definitions.rules.check(client, &partner, scope, || self.subject_tokens.claims(&subject))?;
         let deadline = deadline.no_later_than(attempt.started, partner.timeout);
         let (subject, actor, of) = (&subject, actor.as_ref(), &partner);
         let allowed =

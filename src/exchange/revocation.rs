@@ -38,7 +38,8 @@ impl Exchange {
         token: TokenRef<'_>,
         attempt: &mut Attempt,
     ) -> Result<(), ExchangeError> {
-        let client = self.clients.authenticate(credentials)?;
+        let definitions = self.definitions();
+        let client = definitions.clients.authenticate(credentials)?;
         attempt.authenticated_as(client);
         client.admit().map_err(|wait| ExchangeError::TooManyRequests { wait })?;
         if let Some(known) = self.subject_tokens.recall(token, self.clock.moment()) {
@@ -98,7 +99,7 @@ impl Exchange {
             return Err(Denied::OtherClientsToken.into());
         }
         attempt.user = Some(issued.key.user);
-        if let Some(partner) = self.partners.get(&issued.partner) {
+        if let Some(partner) = self.definitions().partners.get(&issued.partner) {
             attempt.resolved_to(partner);
         }
         let entries = self.cache.entries(&issued.key.user).await;
@@ -192,7 +193,8 @@ impl Exchange {
 
     /// Nobody, if the partner's definition is another one by now: its server may be another one too.
     fn tell_partner(&self, partner: &str, epoch: [u8; 8], client: &str, token: RevocableToken) {
-        let partner = self.partners.get(partner).filter(|partner| partner.epoch.starts_with(&epoch));
+        let definitions = self.definitions();
+        let partner = definitions.partners.get(partner).filter(|partner| partner.epoch.starts_with(&epoch));
         if let Some(partner) = partner {
             self.withdrawals.begin(partner, client, token);
         }

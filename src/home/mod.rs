@@ -12,7 +12,7 @@ pub use delegation::{ActorToken, Delegation};
 pub use introspection::{IntrospectionMode, Introspector};
 pub use keys::{HomeKeys, RemoteKeys};
 pub use logout_token::{Logout, LogoutTokenError, LogoutTokenSettings, LogoutTokens};
-pub use security_token::{SecurityTokenError, SecurityTokenRequest, SecurityTokens};
+pub use security_token::{SecurityTokenError, SecurityTokenRequest, SecurityTokens, SigningKeys};
 pub use subject_token::{
     NamedIn, Signature, Subject, SubjectTokenError, SubjectTokenSettings, SubjectTokens, User,
 };

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use serde_json::{Map, Value, json};
 
 use super::{ActorToken, Delegation, User};
 use crate::clock::Clock;
 use crate::idm::{Guard, Idm, IdmError, Parameters};
-use crate::jose::{SigningHeader, SigningKey};
+use crate::jose::{SigningHeader, SigningKey, publish};
 use crate::oauth::refusal::Refusal;
 use crate::oauth::scope::ScopeSet;
 use crate::oauth::security_token::{AudienceForm, ExchangePlan, HomeGrant, MintPlan, SecurityTokenSource};
@@ -64,14 +65,49 @@ pub struct SecurityTokenRequest<'a> {
 #[derive(Debug)]
 pub struct SecurityTokens {
     idm: Arc<Idm>,
-    key: Option<SigningKey>,
+    keys: ArcSwap<SigningKeys>,
     clock: Clock,
 }
 
+/// The broker's own keys: the first signs.
+#[derive(Debug)]
+pub struct SigningKeys {
+    signs: Option<SigningKey>,
+    published: Value,
+}
+
+impl SigningKeys {
+    /// All are published, so that a partner knows a key before anything is signed with it, and as long as what it signed
+    /// lives.
+    pub fn new(keys: &[SigningKey]) -> Self {
+        Self { signs: keys.first().cloned(), published: publish(keys) }
+    }
+
+    /// The public key set (RFC 7517).
+    pub const fn published(&self) -> &Value {
+        &self.published
+    }
+}
+
 impl SecurityTokens {
-    /// `key`: signs minted tokens.
-    pub fn new(idm: Arc<Idm>, key: Option<SigningKey>, clock: Clock) -> Self {
-        Self { idm, key, clock }
+    /// `keys`: of minted tokens.
+    pub fn new(idm: Arc<Idm>, keys: SigningKeys, clock: Clock) -> Self {
+        Self { idm, keys: ArcSwap::from_pointee(keys), clock }
+    }
+
+    /// The broker's keys as they are now.
+    pub fn keys(&self) -> arc_swap::Guard<Arc<SigningKeys>> {
+        self.keys.load()
+    }
+
+    /// From the next token on these count.
+    pub fn sign_with(&self, keys: SigningKeys) {
+        self.keys.store(Arc::new(keys));
+    }
+
+    /// The home IdM.
+    pub fn idm(&self) -> &Idm {
+        &self.idm
     }
 
     /// Our client id at the home IdM.
@@ -139,7 +175,8 @@ impl SecurityTokens {
 
     /// B.8: the broker is the issuer, so it controls every claim.
     fn mint(&self, plan: &MintPlan, request: SecurityTokenRequest<'_>) -> Result<Token, SecurityTokenError> {
-        let key = self.key.as_ref().ok_or(SecurityTokenError::Signing)?;
+        let keys = self.keys.load();
+        let key = keys.signs.as_ref().ok_or(SecurityTokenError::Signing)?;
         let header = SigningHeader { typ: plan.typ.as_deref(), kid: plan.kid };
         let claims = self.minted_claims(plan, request)?;
         key.sign(&header, &claims).map_err(|_| SecurityTokenError::Signing)

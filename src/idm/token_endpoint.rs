@@ -1,5 +1,8 @@
 //! One request to a token endpoint (RFC 6749 §3.2): never repeated here, because what it carries may be good once only.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
 use zeroize::Zeroizing;
 
 use super::{ClientRegistration, Endpoints, Guard, IdmError};
@@ -47,7 +50,8 @@ impl Parameters {
 #[derive(Debug)]
 pub struct Idm {
     endpoints: Endpoints,
-    registration: Option<ClientRegistration>,
+    client_id: Option<String>,
+    registration: ArcSwapOption<ClientRegistration>,
     http: HttpClient,
     guard: Guard,
     clock: Clock,
@@ -62,7 +66,16 @@ impl Idm {
         guard: Guard,
         clock: Clock,
     ) -> Self {
-        Self { endpoints, registration, http, guard, clock }
+        let client_id = registration.as_ref().map(|registration| registration.id.clone());
+        let registration = ArcSwapOption::new(registration.map(Arc::new));
+        Self { endpoints, client_id, registration, http, guard, clock }
+    }
+
+    /// From the next call on this is how we authenticate: a secret or a key was replaced. The id stays.
+    pub fn authenticate_as(&self, registration: ClientRegistration) {
+        if Some(&registration.id) == self.client_id.as_ref() {
+            self.registration.store(Some(Arc::new(registration)));
+        }
     }
 
     /// What stands before its token endpoint.
@@ -72,7 +85,7 @@ impl Idm {
 
     /// Our client id there.
     pub fn client_id(&self) -> Option<&str> {
-        self.registration.as_ref().map(|registration| registration.id.as_str())
+        self.client_id.as_deref()
     }
 
     /// Asks its token endpoint once, when the guard lets us. `client_id`: sent instead of our own id, where the partner knows
@@ -136,7 +149,7 @@ impl Idm {
         parameters: &mut Parameters,
         client_id: Option<&str>,
     ) -> Result<Answer, IdmError> {
-        let authorization = match &self.registration {
+        let authorization = match &*self.registration.load() {
             None => None,
             Some(registration) => {
                 let issuer = self.endpoints.issuer();

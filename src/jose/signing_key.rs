@@ -134,9 +134,15 @@ impl SigningKey {
     }
 }
 
-/// The JWK set that partners verify our signatures with (RFC 7517 §5).
+/// The JWK set that partners verify our signatures with (RFC 7517 §5). A key that stands in two files is one key.
 pub fn publish<'k>(keys: impl IntoIterator<Item = &'k SigningKey>) -> Value {
-    json!({ "keys": keys.into_iter().map(SigningKey::public_jwk).collect::<Vec<_>>() })
+    let mut published: Vec<Value> = Vec::new();
+    for key in keys.into_iter().map(SigningKey::public_jwk) {
+        if !published.contains(&key) {
+            published.push(key);
+        }
+    }
+    json!({ "keys": published })
 }
 
 fn pair_of_jwk(text: &str) -> Option<Box<dyn KeyPair>> {

@@ -51,6 +51,18 @@ pub struct Partner {
     pub served: Served,
 }
 
+impl Partner {
+    /// All that clients may call it.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.domains.iter().chain([&self.id, &self.resource])
+    }
+
+    /// Whether one name would mean both.
+    pub fn shares_a_name_with(&self, other: &Self) -> bool {
+        self.enabled && other.enabled && self.names().any(|name| other.names().any(|theirs| theirs == name))
+    }
+}
+
 /// Scopes of a partner.
 #[derive(Debug, Clone)]
 pub struct Scopes {

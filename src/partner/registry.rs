@@ -28,11 +28,10 @@ pub struct PartnerRegistry {
 
 impl PartnerRegistry {
     /// Disabled partners are left out.
-    pub fn new(partners: impl IntoIterator<Item = Partner>) -> Self {
+    pub fn new(partners: impl IntoIterator<Item = Arc<Partner>>) -> Self {
         let mut registry = Self::default();
-        for partner in partners.into_iter().filter(|partner| partner.enabled).map(Arc::new) {
-            let names = partner.domains.iter().chain([&partner.id, &partner.resource]);
-            for name in names {
+        for partner in partners.into_iter().filter(|partner| partner.enabled) {
+            for name in partner.names() {
                 registry.by_audience.insert(name.clone(), Arc::clone(&partner));
             }
             registry.by_resource.insert(partner.resource.clone(), partner);

@@ -15,7 +15,7 @@ use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use tokio::task::JoinHandle;
 
-use crate::api::{self, AdminApi, PublicApi, Readiness};
+use crate::api::{self, AdminApi, PublicApi, Readiness, ReloadReport, Reloads};
 use crate::exchange::Exchange;
 use crate::telemetry::audit::AuditLog;
 use connections::Connections;
@@ -87,6 +87,7 @@ pub struct Running {
     readiness: Readiness,
     exchange: Arc<Exchange>,
     audit: AuditLog,
+    reloads: Reloads,
     handles: [ServerHandle; 2],
     tasks: [JoinHandle<std::io::Result<()>>; 2],
 }
@@ -95,13 +96,23 @@ pub struct Running {
 pub fn start(settings: &ServerSettings, public: PublicApi, admin: AdminApi) -> Result<Running, ServerError> {
     let readiness = admin.readiness.clone();
     let (exchange, audit) = (Arc::clone(&public.exchange), public.audit.clone());
+    let reloads = admin.reloads.clone();
     let (public_address, public_server) = listen_public(settings, Data::new(public))?;
     let (admin_address, admin_server) = listen_admin(settings, Data::new(admin))?;
     let handles = [public_server.handle(), admin_server.handle()];
     let tasks = [tokio::spawn(public_server), tokio::spawn(admin_server)];
     readiness.set(true);
     tracing::info!(public = %public_address, admin = %admin_address, tls = settings.tls.is_some(), "listening");
-    Ok(Running { public: public_address, admin: admin_address, readiness, exchange, audit, handles, tasks })
+    Ok(Running {
+        public: public_address,
+        admin: admin_address,
+        readiness,
+        exchange,
+        audit,
+        reloads,
+        handles,
+        tasks,
+    })
 }
 
 fn listen_public(
@@ -195,6 +206,11 @@ impl Running {
         self.readiness.set(false);
         let error = ended.unwrap_or_else(|panic| Err(panic.into())).err();
         ServerError::Run(error.unwrap_or_else(|| std::io::Error::other("it ended by itself")))
+    }
+
+    /// Has the configuration's files read again, and waits for what comes of it.
+    pub async fn reload(&self) -> ReloadReport {
+        self.reloads.ask().await.unwrap_or_default()
     }
 
     /// Stops taking requests, finishes what is in flight within the grace time, and returns.

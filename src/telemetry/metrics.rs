@@ -43,6 +43,8 @@ struct Inner {
     queued: Family<IdmLabels, Gauge>,
     shed: Family<ShedLabels, Counter>,
     retries: Family<IdmLabels, Counter>,
+    reloads: Family<OutcomeLabels, Counter>,
+    files_ok: Gauge,
 }
 
 /// What is counted of one identity server's guard, resolved once.
@@ -267,6 +269,14 @@ impl Metrics {
         let (shed, retries) = (Family::default(), Family::default());
         registry.register("calls_shed", "Calls to an identity server that were not made", shed.clone());
         registry.register("call_retries", "Calls to an identity server made again", retries.clone());
+        let (reloads, files_ok) = (Family::default(), Gauge::default());
+        registry.register("reloads", "Times that the configuration's files were read again", reloads.clone());
+        registry.register(
+            "configuration_ok",
+            "Whether every file was usable when it was last read",
+            files_ok.clone(),
+        );
+        files_ok.set(1);
         Self(Arc::new(Inner {
             registry,
             requests,
@@ -290,7 +300,16 @@ impl Metrics {
             queued,
             shed,
             retries,
+            reloads,
+            files_ok,
         }))
+    }
+
+    /// The files were read again; whether all were usable.
+    pub fn reloaded(&self, ok: bool) {
+        let outcome = if ok { "ok" } else { "failed" };
+        self.0.reloads.get_or_create(&OutcomeLabels { outcome }).inc();
+        self.0.files_ok.set(i64::from(ok));
     }
 
     /// The counters of a partner.

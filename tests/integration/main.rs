@@ -45,6 +45,7 @@ mod redis_link;
 mod redis_network;
 mod redis_passwords;
 mod redis_server;
+mod reload;
 mod remembered;
 mod renewal;
 mod revocation;

@@ -52,6 +52,10 @@ async fn the_samples_work_where_their_secrets_are() {
     let tls = rcgen::generate_simple_self_signed(["broker.home.example".to_owned()]).unwrap();
     std::fs::write(secrets.join("broker.crt"), tls.cert.pem()).unwrap();
     std::fs::write(secrets.join("broker.key"), tls.signing_key.serialize_pem()).unwrap();
+    for secret in std::fs::read_dir(&secrets).unwrap() {
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(secret.unwrap().path(), private).unwrap();
+    }
     for name in ["broker.toml", "partners/county-fire.toml"] {
         let text = std::fs::read_to_string(shipped("config/samples").join(name)).unwrap();
         let text = text.replace(SECRETS, secrets.to_str().unwrap());

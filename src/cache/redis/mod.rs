@@ -99,6 +99,13 @@ pub(super) struct Claimed {
 }
 
 impl RedisTier {
+    /// From now on these keys seal and open. Keys of this process's own are not replaced: its entries are named after it.
+    pub fn seal_with(&self, keys: &SealingKeys) {
+        if !self.own_keys {
+            self.keys.replace(keys);
+        }
+    }
+
     /// Connects when first used, so that the broker starts without Redis. `own_keys`: the keys are this process's alone,
     /// so its entries have names of their own.
     pub fn new(

@@ -81,6 +81,24 @@ impl Broker {
         self.directory.path()
     }
 
+    /// Writes a file beside the broker's, as a whole.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.directory.path().join(name);
+        let beside = path.with_extension("new");
+        std::fs::write(&beside, text).expect("a file can be written");
+        std::fs::rename(beside, path).expect("a file can be put in its place");
+    }
+
+    /// What is in a file beside the broker's.
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.directory.path().join(name)).expect("a file that is there")
+    }
+
+    /// Has the files read again; what comes of it.
+    pub(crate) async fn reload(&self) -> Answer {
+        Answer::of(http().post(format!("{}/api/reload", self.admin_url()))).await
+    }
+
     /// Posts a form to the token endpoint.
     pub(crate) async fn post(&self, form: &[(&str, &str)]) -> Answer {
         Answer::of(http().post(format!("{}/token", self.url())).form(form)).await
@@ -92,6 +110,11 @@ impl Broker {
         let label = format!("code=\"{code}\"");
         let lines = metrics.lines().filter(|line| line.contains("request") && line.contains(&label));
         lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+    }
+
+    /// The same as they are written.
+    pub(crate) async fn published_keys(&self) -> Value {
+        Answer::of(http().get(format!("{}/jwks", self.url()))).await.json()["keys"].take()
     }
 
     /// Its published keys.

@@ -1,0 +1,231 @@
+//! Files that change while the broker runs: partners, clients, rules, secrets and keys. All that is read again is put in
+//! place at once, and only if it is whole: a bad partner file leaves that partner as it was, a bad broker file leaves all as
+//! it was. Nobody is answered by half of one state and half of another.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::MissedTickBehavior;
+
+use super::partners::KnownPartners;
+use super::{Owned, Wiring};
+use crate::api::{ReloadReport, ReloadRequests};
+use crate::cache::TokenCache;
+use crate::clock::Clock;
+use crate::config::{self, Configuration, Problem, Sources, UnusablePartner};
+use crate::exchange::{Definitions, Exchange};
+use crate::home::SigningKeys;
+use crate::jose::SigningKey;
+use crate::partner::PartnerRegistry;
+use crate::telemetry::metrics::Metrics;
+
+/// Between two looks at the files: a few `stat`s, whatever the editor, and whether a file was written or its link was moved
+/// (Kubernetes) or it was renamed into place.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What a reload needs, and what it compares with.
+#[derive(Debug)]
+pub(super) struct Reloader {
+    sources: Sources,
+    partners_directory: PathBuf,
+    clock: Clock,
+    metrics: Metrics,
+    exchange: Arc<Exchange>,
+    cache: Arc<TokenCache>,
+    partners: KnownPartners,
+    /// The key of this process's own, where the operator states none.
+    own_key: Option<SigningKey>,
+    /// Sections that count from the start on only, as they were then.
+    fixed: Vec<(&'static str, String)>,
+    files: Vec<PathBuf>,
+    seen: BTreeMap<PathBuf, Option<Stamp>>,
+    /// Another state, at the last look: one that is still being written is another again at the next.
+    changing: Option<BTreeMap<PathBuf, Option<Stamp>>>,
+    /// What was complained of last.
+    complained: BTreeSet<String>,
+}
+
+/// What changes with a file's content, or with the file that a link leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    bytes: u64,
+    inode: u64,
+}
+
+impl Reloader {
+    pub(super) fn new(configuration: &Configuration, owned: Owned) -> Self {
+        let mut reloader = Self {
+            sources: configuration.sources.clone(),
+            partners_directory: configuration.partners_directory.clone(),
+            clock: owned.clock,
+            metrics: owned.metrics,
+            exchange: owned.exchange,
+            cache: owned.cache,
+            partners: owned.partners,
+            own_key: owned.own_key,
+            fixed: fixed_sections(configuration),
+            files: configuration.files.clone(),
+            seen: BTreeMap::new(),
+            changing: None,
+            complained: BTreeSet::new(),
+        };
+        reloader.seen = reloader.look();
+        reloader
+    }
+
+    /// Looks at the files from time to time, and whenever somebody asks.
+    pub(super) async fn run(mut self, mut requests: ReloadRequests) {
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let asked = tokio::select! {
+                asked = requests.next() => match asked {
+                    Some(asked) => Some(asked),
+                    None => return,
+                },
+                _ = looks.tick() => None,
+            };
+            // Files are read, and may be on a network.
+            let work = tokio::task::spawn_blocking(move || {
+                let report = if asked.is_some() || self.has_changed() { Some(self.reload()) } else { None };
+                (self, asked.zip(report))
+            });
+            let Ok((reloader, answer)) = work.await else { return };
+            self = reloader;
+            if let Some((asked, report)) = answer {
+                asked.answer(report);
+            }
+        }
+    }
+
+    /// Whether files are others than when they were read, and were so at the last look already: half a secret is not taken
+    /// for one. While something is wrong it is tried again: what was missing may have come.
+    fn has_changed(&mut self) -> bool {
+        let now = self.look();
+        if now == self.seen {
+            self.changing = None;
+            return !self.complained.is_empty();
+        }
+        let is_steady = self.changing.as_ref() == Some(&now);
+        self.changing = (!is_steady).then_some(now);
+        is_steady
+    }
+
+    fn look(&self) -> BTreeMap<PathBuf, Option<Stamp>> {
+        let listed = config::partner_files(&self.partners_directory).unwrap_or_default();
+        let files = self.files.iter().cloned().chain(listed);
+        files.map(|path| (path.clone(), Stamp::of(&path))).collect()
+    }
+
+    fn reload(&mut self) -> ReloadReport {
+        self.seen = self.look();
+        let outcome = config::load_again(&self.sources)
+            .map_err(|problems| problems.into_iter().collect())
+            .and_then(|configuration| self.apply(&configuration));
+        let report = match outcome {
+            Ok(report) => report,
+            Err(problems) => ReloadReport { problems: told(&problems), ..ReloadReport::default() },
+        };
+        self.tell(&report);
+        self.metrics.reloaded(report.problems.is_empty());
+        report
+    }
+
+    /// Puts the whole in place, or nothing of it.
+    fn apply(&mut self, configuration: &Configuration) -> Result<ReloadReport, Vec<Problem>> {
+        let mut wiring = Wiring::new(configuration, &self.clock, self.metrics.clone());
+        wiring.signing = match &self.own_key {
+            Some(own) if configuration.signing.is_empty() => vec![own.clone()],
+            _ => wiring.signing_keys(),
+        };
+        let clients = wiring.client_list();
+        let registration = wiring.home_registration();
+        let sealing = wiring.sealing_keys();
+        let rules = wiring.rules();
+        if !wiring.problems.is_empty() {
+            return Err(wiring.problems);
+        }
+        let (partners, unusable) = wiring.partners(&self.partners);
+        let problems = unusable.iter().flat_map(|partner: &UnusablePartner| &partner.problems);
+        let mut report = ReloadReport { problems: told(problems), ..ReloadReport::default() };
+        report.changed = partners.changed_from(&self.partners);
+        report.restart = changed_sections(&self.fixed, &fixed_sections(configuration));
+        let signing = SigningKeys::new(&wiring.signing);
+
+        let clients = self.exchange.definitions().clients.replaced_by(clients);
+        let partners_registry = PartnerRegistry::new(partners.all());
+        self.exchange.redefine(Definitions { clients, partners: partners_registry, rules });
+        self.exchange.security_tokens.sign_with(signing);
+        if let Some(registration) = registration {
+            self.exchange.security_tokens.idm().authenticate_as(registration);
+        }
+        if let Some(keys) = sealing {
+            self.cache.seal_with(&keys);
+        }
+        self.partners = partners;
+        self.files.clone_from(&configuration.files);
+        self.partners_directory.clone_from(&configuration.partners_directory);
+        self.seen = self.look();
+        Ok(report)
+    }
+
+    /// Each complaint once, until it is gone or another.
+    fn tell(&mut self, report: &ReloadReport) {
+        let problems: BTreeSet<String> = report.problems.iter().cloned().collect();
+        for problem in problems.difference(&self.complained) {
+            tracing::error!("{problem}; what was read before goes on");
+        }
+        let mended = problems.is_empty() && !self.complained.is_empty();
+        if mended || !report.changed.is_empty() {
+            tracing::info!(partners = ?report.changed, "configuration read again");
+        } else if problems.is_empty() {
+            tracing::info!("configuration read again: clients, rules, secrets and keys");
+        }
+        for section in &report.restart {
+            tracing::warn!(section, "changed, and counts from the next start on");
+        }
+        self.complained = problems;
+    }
+}
+
+impl Stamp {
+    /// Of the file that the path leads to; `None`: there is none.
+    fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Some(Self { modified: metadata.modified().ok(), bytes: metadata.len(), inode })
+    }
+}
+
+fn told<'p>(problems: impl IntoIterator<Item = &'p Problem>) -> Vec<String> {
+    problems.into_iter().map(ToString::to_string).collect()
+}
+
+/// What is not replaced while the broker runs. Secrets show in none of these texts; where they are replaced, they are left
+/// out.
+fn fixed_sections(configuration: &Configuration) -> Vec<(&'static str, String)> {
+    let mut server = configuration.server.clone();
+    server.tls = None;
+    let mut home = configuration.home.clone();
+    let id = home.client.take().map(|client| client.id);
+    let mut cache = configuration.cache.clone();
+    cache.sealing_keys.clear();
+    vec![
+        ("server", format!("{server:?}")),
+        ("admin", format!("{:?}", configuration.admin)),
+        ("log", format!("{:?}", configuration.log)),
+        ("audit", format!("{:?}", configuration.audit)),
+        ("home", format!("{home:?} {id:?}")),
+        ("cache", format!("{cache:?}")),
+    ]
+}
+
+fn changed_sections(before: &[(&'static str, String)], now: &[(&'static str, String)]) -> Vec<&'static str> {
+    before.iter().zip(now).filter(|(before, now)| before != now).map(|(before, _)| before.0).collect()
+}

@@ -1,0 +1,296 @@
+//! Files that change under a running broker: partners, clients, secrets and keys, each without a restart.
+
+use std::path::Path;
+
+use mcx_token_broker::jose::{Algorithm, SigningKey};
+use mcx_token_broker::sandbox::Endpoint;
+use serde_json::{Value, json};
+
+use crate::support::broker::Answer;
+use crate::support::federation::{
+    CLIENT, Federation, GROUP_MANAGEMENT, PARTNER, Setup, partner_toml, signing_keys,
+};
+use crate::support::redis::Redis;
+use crate::support::{decoded, until};
+
+const PARTNER_FILE: &str = "partners/county-fire.toml";
+
+/// The broker's file with further text.
+fn with(federation: &Federation, further: &str) -> String {
+    format!("{}\n{further}", federation.broker.read("broker.toml"))
+}
+
+/// Reads the files again, and all is well.
+async fn reloaded(federation: &Federation) -> Value {
+    let answer = federation.broker.reload().await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json()
+}
+
+async fn exchange_as(federation: &Federation, client: &str, secret: &str) -> Answer {
+    federation.exchange(&[("client_id", client), ("client_secret", secret)]).await
+}
+
+fn place(directory: &Path, name: &str, text: &str) {
+    std::fs::write(directory.join("new"), text).unwrap();
+    std::fs::rename(directory.join("new"), directory.join(name)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clients_secret_is_replaced_while_both_count() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    place(directory.path(), "secret", "old\n");
+    place(directory.path(), "second", "old\n");
+    let client = format!(
+        "[[clients]]\nid = \"office\"\nauthentication = \"client_secret_post\"\npartners = [\"*\"]\n\
+         subject_clients = [\"{CLIENT}\"]\nsecret_file = {:?}\nsecond_secret_file = {:?}\n",
+        at("secret"),
+        at("second")
+    );
+    let federation = Setup::new().broker(&client).start().await;
+    let counts = async |secret: &str| exchange_as(&federation, "office", secret).await.status == 200;
+    assert!(counts("old").await && !counts("new").await);
+
+    place(directory.path(), "second", "new\n");
+    reloaded(&federation).await;
+    assert!(counts("old").await && counts("new").await, "both, while the client goes over");
+
+    place(directory.path(), "secret", "new\n");
+    reloaded(&federation).await;
+    assert!(!counts("old").await && counts("new").await);
+
+    place(directory.path(), "secret", "");
+    let answer = federation.broker.reload().await;
+    assert_eq!(answer.status, 409);
+    assert!(answer.text.contains("secret_file") && answer.text.contains("is empty"), "{}", answer.text);
+    assert!(counts("new").await, "the last good one goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_secrets_at_identity_servers_are_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    place(directory.path(), "home", "broker-secret");
+    place(directory.path(), "partner", "partner-secret");
+    let federation = Setup::new().start().await;
+    let post = |name: &str| format!("authentication = \"client_secret_post\"\nsecret_file = {:?}", at(name));
+    let broker = federation.broker.read("broker.toml");
+    federation.broker.write("broker.toml", &replaced_credentials(&broker, "broker-secret", &post("home")));
+    let partner = federation.broker.read(PARTNER_FILE);
+    federation
+        .broker
+        .write(PARTNER_FILE, &replaced_credentials(&partner, "partner-secret", &post("partner")));
+    reloaded(&federation).await;
+    assert_eq!(federation.exchange(&[]).await.status, 200);
+
+    place(directory.path(), "home", "newer-home");
+    place(directory.path(), "partner", "newer-partner");
+    let report = reloaded(&federation).await;
+    assert_eq!(report["changed"], json!([PARTNER]));
+    // The servers know the old ones only: what matters is what they were shown.
+    federation.exchange_token(&federation.home_token("bob"), &[]).await;
+    let shown = federation.home.last_request(Endpoint::Token).unwrap();
+    assert_eq!(shown.get("client_secret"), Some("newer-home"));
+    place(directory.path(), "home", "broker-secret");
+    reloaded(&federation).await;
+    federation.exchange_token(&federation.home_token("bob"), &[]).await;
+    let shown = federation.partner.last_request(Endpoint::Token).unwrap();
+    assert_eq!(shown.get("client_secret"), Some("newer-partner"));
+}
+
+/// A table's `authentication` and `secret` are replaced by these lines.
+fn replaced_credentials(toml: &str, secret: &str, lines: &str) -> String {
+    let secret = format!("secret = \"{secret}\"");
+    assert!(toml.contains(&secret), "{toml}");
+    let (before, after) = toml.split_once(&secret).unwrap();
+    let table = before.rfind('[').unwrap();
+    let (before, table) = before.split_at(table);
+    let table = table.replace("authentication = \"client_secret_basic\"", "");
+    format!("{before}{table}{lines}{after}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signing_key_is_published_before_it_signs_and_after() {
+    let directory = tempfile::tempdir().unwrap();
+    let pem = || {
+        let key = SigningKey::generate(Algorithm::Es256).unwrap();
+        key.private_pem().expose().to_owned()
+    };
+    let [first, second, third] = [pem(), pem(), pem()];
+    let files = ["previous", "current", "next"];
+    for (name, key) in files.iter().zip([&first, &first, &second]) {
+        place(directory.path(), name, key);
+    }
+    let at = |name: &str| format!("{{ key_file = {:?} }}", directory.path().join(name).display().to_string());
+    let signing = format!("[signing]\nkeys = [{}, {}, {}]\n", at("current"), at("next"), at("previous"));
+    let mint = "[security_token]\nsource = \"mint\"";
+    let federation = Setup::new().broker(&signing).partner(mint).start().await;
+    let signed_with = async |user: &str| {
+        federation.exchange_token(&federation.token_of(user.len()), &[]).await;
+        let request = federation.partner.last_request(Endpoint::Token).unwrap();
+        decoded(request.get("assertion").unwrap()).0["kid"].clone()
+    };
+    let published = async || {
+        let keys = federation.broker.published_keys().await;
+        keys.as_array().unwrap().iter().map(|key| key["kid"].clone()).collect::<Vec<_>>()
+    };
+    let before = published().await;
+    assert_eq!(before.len(), 2, "the key that stands in two files is one");
+    assert_eq!(signed_with("a").await, before[0]);
+
+    place(directory.path(), "previous", &first);
+    place(directory.path(), "current", &second);
+    place(directory.path(), "next", &third);
+    reloaded(&federation).await;
+
+    let after = published().await;
+    assert_eq!(signed_with("bb").await, before[1], "the one that was published before");
+    assert_eq!(after.len(), 3);
+    assert!(after.contains(&before[0]), "what it signed is still verified");
+
+    place(directory.path(), "current", "no key");
+    assert_eq!(federation.broker.reload().await.status, 409);
+    assert_eq!(signed_with("ccc").await, before[1], "the last good one goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealing_key_is_replaced_and_what_the_old_one_sealed_is_not_lost() {
+    let redis = Redis::start();
+    let directory = tempfile::tempdir().unwrap();
+    let keys = ["1".repeat(64), "2".repeat(64)];
+    place(directory.path(), "current", &keys[0]);
+    place(directory.path(), "previous", &keys[0]);
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    let cache = |files: &[String]| {
+        format!(
+            "[cache]\nredis = {:?}\nmemory_max_age = \"0s\"\nredis_timeout = \"2s\"\nsealing_key_files = {files:?}",
+            redis.url()
+        )
+    };
+    let federation = Setup::new().broker(&cache(&[at("current"), at("previous")])).start().await;
+    let token = async |user| {
+        let answer = federation.exchange_token(&federation.home_token(user), &[]).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.text_of("access_token")
+    };
+    let alices = token("alice").await;
+
+    place(directory.path(), "current", &keys[1]);
+    reloaded(&federation).await;
+
+    assert_eq!(token("alice").await, alices, "sealed by the old key");
+    let bobs = token("bob").await;
+    place(directory.path(), "new-only", &keys[1]);
+    let other = federation.another_broker(&cache(&[at("new-only")]), "");
+    let answer = federation.exchange_at(&other, &federation.home_token("bob"), &[]).await;
+    assert_eq!(answer.text_of("access_token"), bobs, "sealed by the new key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partners_come_change_and_go() {
+    let federation = Setup::new().broker(signing_keys()).start().await;
+    let kept = federation.exchange(&[]).await.text_of("access_token");
+    let file = federation.broker.read(PARTNER_FILE);
+
+    let issuer = federation.partner.issuer();
+    let other = partner_toml(&federation.partner)
+        .replace("mcx.county-fire.example", "mcx.coast.example")
+        .replacen("resource = \"", "resource = \"urn:coast:", 1)
+        + &format!("[security_token]\nsource = \"mint\"\naudience = {issuer:?}\n");
+    federation.broker.write("partners/coast.toml", &other);
+    assert_eq!(reloaded(&federation).await["changed"], json!(["coast"]));
+    let coast = federation.exchange(&[("resource", ""), ("audience", "coast")]).await;
+    assert_eq!(coast.status, 200, "{}", coast.text);
+    assert_eq!(
+        federation.exchange(&[]).await.text_of("access_token"),
+        kept,
+        "nothing has changed for this one"
+    );
+
+    let narrow = file.replace(&format!("\"{GROUP_MANAGEMENT}\""), "\"3gpp:mc:other\"");
+    federation.broker.write(PARTNER_FILE, &narrow);
+    assert_eq!(reloaded(&federation).await["changed"], json!([PARTNER]));
+    let answer = federation.exchange(&[("scope", GROUP_MANAGEMENT)]).await;
+    assert_eq!(answer.text_of("error"), "invalid_scope", "what is kept is not served by the old definition");
+
+    std::fs::remove_file(federation.broker.directory().join("partners/coast.toml")).unwrap();
+    federation.broker.write(PARTNER_FILE, &file);
+    reloaded(&federation).await;
+    let gone = federation.exchange(&[("resource", ""), ("audience", "coast")]).await;
+    assert_eq!(gone.text_of("error"), "invalid_target");
+    assert_eq!(federation.exchange(&[]).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_file_leaves_what_was_and_says_where_and_what() {
+    let federation = Setup::new().start().await;
+    let (broker, partner) = (federation.broker.read("broker.toml"), federation.broker.read(PARTNER_FILE));
+    let served = async || federation.exchange(&[]).await.status == 200;
+    let ok = async || federation.broker.metric("mcx_broker_configuration_ok").await;
+    assert_eq!(ok().await, 1);
+
+    federation.broker.write(PARTNER_FILE, "resource = ");
+    federation
+        .broker
+        .write("broker.toml", &with(&federation, "[[rules]]\nname = \"r\"\nrequire = { x = [\"y\"] }\n"));
+    let answer = federation.broker.reload().await;
+    assert_eq!(answer.status, 409);
+    assert!(answer.text.contains("county-fire.toml"), "{}", answer.text);
+    let denied = federation.exchange(&[]).await;
+    assert_eq!(denied.text_of("error"), "invalid_target", "the other files count: {}", denied.text);
+    assert_eq!(ok().await, 0);
+
+    federation.broker.write("broker.toml", "[server]\nlisten = 7\n");
+    assert_eq!(federation.broker.reload().await.status, 409);
+    assert_eq!(federation.exchange(&[]).await.text, denied.text, "all as it was");
+
+    federation.broker.write("broker.toml", &broker);
+    assert_eq!(federation.broker.reload().await.status, 409, "the partner's file is still bad");
+    assert!(served().await, "and the partner as it was");
+    // The name of the bad partner is taken by a good file: one name means one partner.
+    federation.broker.write("partners/thief.toml", &partner);
+    assert_eq!(federation.broker.reload().await.json()["changed"], json!([PARTNER, "thief"]));
+    assert!(served().await);
+
+    std::fs::remove_file(federation.broker.directory().join("partners/thief.toml")).unwrap();
+    federation.broker.write(PARTNER_FILE, &partner);
+    reloaded(&federation).await;
+    assert!(served().await);
+    assert_eq!(ok().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_counts_from_the_start_on_only_is_named() {
+    let federation = Setup::new().start().await;
+    let changed = federation.broker.read("broker.toml").replace("workers = 1", "workers = 2");
+    federation.broker.write("broker.toml", &changed);
+    assert_eq!(reloaded(&federation).await["restart"], json!(["server"]));
+}
+
+/// As Kubernetes replaces a ConfigMap or a Secret: the files are links, through a link that is moved.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moved_link_is_noticed_without_being_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    for (version, secret) in [("v1", "old"), ("v2", "new")] {
+        std::fs::create_dir(at(version)).unwrap();
+        std::fs::write(at(version).join("secret"), secret).unwrap();
+    }
+    std::os::unix::fs::symlink("v1", at("data")).unwrap();
+    std::os::unix::fs::symlink("data/secret", at("secret")).unwrap();
+    let client = format!(
+        "[[clients]]\nid = \"office\"\nauthentication = \"client_secret_post\"\npartners = [\"*\"]\n\
+         subject_clients = [\"{CLIENT}\"]\nsecret_file = {:?}\n",
+        at("secret").display().to_string()
+    );
+    let federation = Setup::new().broker(&client).start().await;
+    assert_eq!(exchange_as(&federation, "office", "old").await.status, 200);
+
+    std::os::unix::fs::symlink("v2", at("moving")).unwrap();
+    std::fs::rename(at("moving"), at("data")).unwrap();
+
+    until("the new secret counts", async || exchange_as(&federation, "office", "new").await.status == 200)
+        .await;
+    assert_eq!(exchange_as(&federation, "office", "old").await.status, 401);
+}
