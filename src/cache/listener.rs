@@ -170,7 +170,7 @@ impl TokenCache {
         link: &mut impl ConnectionLike,
         patience: Duration,
     ) -> RedisResult<()> {
-        for (user, number) in redis.unsent().all() {
+        for (user, number) in redis.unsent().left() {
             let mut told = true;
             for command in redis.purge_user(&user) {
                 told &= said(within(patience, command.query_async::<()>(link)).await)?;
@@ -199,7 +199,7 @@ impl TokenCache {
     pub(super) async fn tell(&self, redis: &RedisTier, purge: &Purge) -> bool {
         match purge {
             Purge::User(user) | Purge::Entry(CacheKey { user, .. }) => {
-                let Some(number) = redis.unsent().add(*user) else {
+                let Some(telling) = redis.unsent().telling(*user) else {
                     return Box::pin(self.purge(&Purge::All)).await;
                 };
                 let commands = match purge {
@@ -209,7 +209,7 @@ impl TokenCache {
                 // What is not taken now is told later, and then of the whole user.
                 let told = redis.run_all(&commands).await;
                 if told {
-                    redis.unsent().told(user, number);
+                    telling.told();
                 }
                 told
             }

@@ -289,10 +289,13 @@ impl TokenCache {
     /// Takes entries away: here at once, in Redis and on the other replicas as soon as they hear of it. What is on its
     /// way to the cache does not get there any more. False: Redis could not be told; it will be, as soon as it listens.
     pub async fn purge(&self, purge: &Purge) -> bool {
-        if let (Some(redis), Purge::User(user) | Purge::Entry(CacheKey { user, .. })) = (&self.redis, purge) {
+        let _telling = match (&self.redis, purge) {
             // First of all: what Redis still has must not be fetched between now and when it was told.
-            redis.unsent().add(*user);
-        }
+            (Some(redis), Purge::User(user) | Purge::Entry(CacheKey { user, .. })) => {
+                redis.unsent().telling(*user)
+            }
+            _ => None,
+        };
         self.take_away(purge);
         match &self.redis {
             None => true,
