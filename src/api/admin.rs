@@ -31,7 +31,7 @@ pub fn headers() -> DefaultHeaders {
 
 /// The answer to somebody who may not.
 pub(super) fn refuse(request: &HttpRequest, api: &AdminApi) -> Option<HttpResponse> {
-    let is_guarded = api.bearer_token.is_some() || api.takes_certificates;
+    let is_guarded = api.bearer_token.load().is_some() || api.takes_certificates;
     if is_another_sites(request) || (!is_guarded && !is_called_by_address(request)) {
         return Some(HttpResponse::Forbidden().finish());
     }
@@ -50,7 +50,7 @@ fn bears_token(request: &HttpRequest, api: &AdminApi) -> bool {
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     // The scheme in any case (RFC 9110 §11.1).
     let presented = header.and_then(|value| value.split_once(' '));
-    api.bearer_token.as_ref().zip(presented).is_some_and(|(expected, (scheme, token))| {
+    api.bearer_token.load().as_ref().zip(presented).is_some_and(|(expected, (scheme, token))| {
         scheme.eq_ignore_ascii_case("Bearer") && expected.matches(token)
     })
 }

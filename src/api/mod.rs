@@ -26,6 +26,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
+use arc_swap::ArcSwapOption;
 
 use connection::Busy;
 pub use connection::{Connection, Ticks};
@@ -92,11 +93,14 @@ impl PublicApi {
     }
 }
 
+/// The admin listener's bearer token, which may be replaced.
+pub type AdminToken = Arc<ArcSwapOption<Secret>>;
+
 /// What the admin endpoints need.
 #[derive(Debug)]
 pub struct AdminApi {
     /// Demanded as a bearer token when set, unless a certificate is shown.
-    pub bearer_token: Option<Secret>,
+    pub bearer_token: AdminToken,
     /// Whether client certificates are asked for: one is demanded, unless the bearer token is there.
     pub takes_certificates: bool,
     /// Everything that is measured.

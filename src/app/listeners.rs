@@ -11,7 +11,7 @@ use crate::config;
 use crate::jose::Algorithm;
 use crate::oauth::metadata::BrokerMetadata;
 use crate::oauth::{grant_type, token_type};
-use crate::server::{ListenerTls, ServerSettings, TlsError};
+use crate::server::{ListenerTls, ServerSettings, ShownCertificate, TlsError};
 
 /// A head is a few hundred bytes: whoever needs longer for it is not a client.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,19 +35,21 @@ impl Wiring<'_> {
     }
 
     fn tls(&mut self, stated: Option<&config::ListenerTls>, section: &str) -> Option<ListenerTls> {
-        let tls = stated.map(|tls| ListenerTls {
-            certificate_pem: tls.certificate.text.clone().into_bytes(),
-            key_pem: tls.key.content.clone(),
-            client_ca_pem: tls.client_ca.as_ref().map(|file| file.text.clone().into_bytes()),
-        })?;
-        if let Err(error) = tls.check() {
-            let remedy = match error {
-                TlsError::Pair => "name a PEM chain, leaf first, and its key",
-                TlsError::ClientCa => "name a PEM file with the certificates of the CAs, and nothing else",
-            };
-            self.problem(section, &format!("{section}.tls"), error, remedy);
-        }
-        Some(tls)
+        let stated = stated?;
+        let client_ca_pem = stated.client_ca.as_ref().map(|file| file.text.clone().into_bytes());
+        ShownCertificate::new(&stated.certificate.text, &stated.key.content)
+            .map(|certificate| ListenerTls { certificate, client_ca_pem })
+            .and_then(|tls| tls.check().map(|()| tls))
+            .map_err(|error| {
+                let remedy = match error {
+                    TlsError::Pair => "name a PEM chain, leaf first, and its key",
+                    TlsError::ClientCa => {
+                        "name a PEM file with the certificates of the CAs, and nothing else"
+                    }
+                };
+                self.problem(section, &format!("{section}.tls"), error, remedy);
+            })
+            .ok()
     }
 
     pub(super) fn rate_limit(&self) -> Option<RateLimit> {

@@ -13,7 +13,9 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::api::{AdminApi, PublicApi, Readiness, ReloadRequests, Reloads};
+use arc_swap::ArcSwapOption;
+
+use crate::api::{AdminApi, AdminToken, PublicApi, Readiness, ReloadRequests, Reloads};
 use crate::cache::{self, TokenCache};
 use crate::clock::Clock;
 use crate::config::{Configuration, KeyFile, PartnerFile, Problem};
@@ -23,7 +25,7 @@ use crate::jose::{Algorithm, SigningKey};
 use crate::oauth::security_token::SecurityTokenSource;
 use crate::partner::PartnerRegistry;
 use crate::random::RequestIds;
-use crate::server::{self, Running, ServerError, ServerSettings};
+use crate::server::{self, Running, ServerError, ServerSettings, ShownCertificate};
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
 use partners::KnownPartners;
@@ -50,6 +52,8 @@ struct Owned {
     exchange: Arc<Exchange>,
     cache: Arc<TokenCache>,
     partners: KnownPartners,
+    certificates: [Option<ShownCertificate>; 2],
+    bearer_token: AdminToken,
     own_key: Option<SigningKey>,
 }
 
@@ -126,12 +130,16 @@ impl<'c> Wiring<'c> {
         };
         let exchange = Arc::new(Exchange::new(parts, self.exchange_settings()));
         let admin = &self.configuration.admin;
+        let bearer_token: AdminToken =
+            Arc::new(ArcSwapOption::new(self.configuration.admin.bearer_token.clone().map(Arc::new)));
         let owned = Owned {
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             exchange: Arc::clone(&exchange),
             cache: Arc::clone(&cache),
             partners,
+            certificates: server.certificates(),
+            bearer_token: Arc::clone(&bearer_token),
             own_key: self.signing.first().filter(|_| self.configuration.signing.is_empty()).cloned(),
         };
         let (reloads, reload_requests) = Reloads::channel();
@@ -150,7 +158,7 @@ impl<'c> Wiring<'c> {
                 clock: self.clock.clone(),
             },
             admin: AdminApi {
-                bearer_token: admin.bearer_token.clone(),
+                bearer_token,
                 takes_certificates: admin.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
                 metrics: self.metrics,
                 readiness,

@@ -11,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::partners::KnownPartners;
 use super::{Owned, Wiring};
-use crate::api::{ReloadReport, ReloadRequests};
+use crate::api::{AdminToken, ReloadReport, ReloadRequests};
 use crate::cache::TokenCache;
 use crate::clock::Clock;
 use crate::config::{self, Configuration, Problem, Sources, UnusablePartner};
@@ -19,6 +19,7 @@ use crate::exchange::{Definitions, Exchange};
 use crate::home::SigningKeys;
 use crate::jose::SigningKey;
 use crate::partner::PartnerRegistry;
+use crate::server::ShownCertificate;
 use crate::telemetry::metrics::Metrics;
 
 /// Between two looks at the files: a few `stat`s, whatever the editor, and whether a file was written or its link was moved
@@ -35,6 +36,8 @@ pub(super) struct Reloader {
     exchange: Arc<Exchange>,
     cache: Arc<TokenCache>,
     partners: KnownPartners,
+    certificates: [Option<ShownCertificate>; 2],
+    bearer_token: AdminToken,
     /// The key of this process's own, where the operator states none.
     own_key: Option<SigningKey>,
     /// Sections that count from the start on only, as they were then.
@@ -65,6 +68,8 @@ impl Reloader {
             exchange: owned.exchange,
             cache: owned.cache,
             partners: owned.partners,
+            certificates: owned.certificates,
+            bearer_token: owned.bearer_token,
             own_key: owned.own_key,
             fixed: fixed_sections(configuration),
             files: configuration.files.clone(),
@@ -145,6 +150,7 @@ impl Reloader {
         let registration = wiring.home_registration();
         let sealing = wiring.sealing_keys();
         let rules = wiring.rules();
+        let certificates = wiring.server().certificates();
         if !wiring.problems.is_empty() {
             return Err(wiring.problems);
         }
@@ -165,6 +171,12 @@ impl Reloader {
         if let Some(keys) = sealing {
             self.cache.seal_with(&keys);
         }
+        for (shown, certificate) in self.certificates.iter().zip(&certificates) {
+            if let (Some(shown), Some(certificate)) = (shown, certificate) {
+                shown.show(certificate);
+            }
+        }
+        self.bearer_token.store(configuration.admin.bearer_token.clone().map(Arc::new));
         self.partners = partners;
         self.files.clone_from(&configuration.files);
         self.partners_directory.clone_from(&configuration.partners_directory);
@@ -211,14 +223,17 @@ fn told<'p>(problems: impl IntoIterator<Item = &'p Problem>) -> Vec<String> {
 /// out.
 fn fixed_sections(configuration: &Configuration) -> Vec<(&'static str, String)> {
     let mut server = configuration.server.clone();
-    server.tls = None;
+    let mut admin = configuration.admin.clone();
+    for tls in [&mut server.tls, &mut admin.tls].into_iter().flatten() {
+        tls.certificate.text.clear();
+    }
     let mut home = configuration.home.clone();
     let id = home.client.take().map(|client| client.id);
     let mut cache = configuration.cache.clone();
     cache.sealing_keys.clear();
     vec![
         ("server", format!("{server:?}")),
-        ("admin", format!("{:?}", configuration.admin)),
+        ("admin", format!("{admin:?}")),
         ("log", format!("{:?}", configuration.log)),
         ("audit", format!("{:?}", configuration.audit)),
         ("home", format!("{home:?} {id:?}")),

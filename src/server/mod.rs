@@ -19,7 +19,7 @@ use crate::api::{self, AdminApi, PublicApi, Readiness, ReloadReport, Reloads};
 use crate::exchange::Exchange;
 use crate::telemetry::audit::AuditLog;
 use connections::Connections;
-pub use tls::{ListenerTls, TlsError};
+pub use tls::{ListenerTls, ShownCertificate, TlsError};
 
 /// Connections of the admin listener: monitoring, and people.
 const ADMIN_CONNECTIONS: usize = 256;
@@ -192,6 +192,13 @@ fn affordable_connections(workers: Option<usize>) -> usize {
 /// Rounded up: half a second of grace is not none.
 fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+impl ServerSettings {
+    /// What each listener shows: public, admin.
+    pub fn certificates(&self) -> [Option<ShownCertificate>; 2] {
+        [&self.tls, &self.admin_tls].map(|tls| tls.as_ref().map(|tls| tls.certificate.clone()))
+    }
 }
 
 impl Running {

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 
 use crate::secret::Secret;
@@ -12,12 +14,42 @@ use crate::secret::Secret;
 /// What a listener shows, and whom it believes, in PEM.
 #[derive(Debug)]
 pub struct ListenerTls {
-    /// Certificate chain, leaf first.
-    pub certificate_pem: Vec<u8>,
-    /// Its private key.
-    pub key_pem: Secret,
+    /// The chain and its key.
+    pub certificate: ShownCertificate,
     /// The CAs of client certificates; `None`: none are asked for.
     pub client_ca_pem: Option<Vec<u8>>,
+}
+
+/// The certificate that a listener shows, and its key. It may be replaced while the listener listens; clones share it.
+#[derive(Debug, Clone)]
+pub struct ShownCertificate(Arc<ArcSwap<CertifiedKey>>);
+
+impl ShownCertificate {
+    /// PEM: the chain, leaf first, and its key.
+    ///
+    /// # Errors
+    /// One is not usable, or they do not belong together.
+    pub fn new(chain: &str, key: &Secret) -> Result<Self, TlsError> {
+        pair(chain, key).map(|pair| Self(Arc::new(ArcSwap::from_pointee(pair))))
+    }
+
+    /// From the next handshake on it is what `other` shows now. Connections that are open go on.
+    pub fn show(&self, other: &Self) {
+        self.0.store(other.0.load_full());
+    }
+}
+
+impl ResolvesServerCert for ShownCertificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+fn pair(chain: &str, key: &Secret) -> Result<CertifiedKey, TlsError> {
+    let chain = certificates(chain.as_bytes()).ok_or(TlsError::Pair)?;
+    let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes()).map_err(|_| TlsError::Pair)?;
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    CertifiedKey::from_der(chain, key, &provider).map_err(|_| TlsError::Pair)
 }
 
 /// Which of its files are not usable.
@@ -43,9 +75,6 @@ impl ListenerTls {
     /// A session is resumed without another look at the certificate that it began with. Sessions are kept with this
     /// configuration: whoever makes one with other CAs ends them.
     pub(super) fn config(&self) -> Result<ServerConfig, TlsError> {
-        let chain = certificates(&self.certificate_pem).ok_or(TlsError::Pair)?;
-        let key =
-            PrivateKeyDer::from_pem_slice(self.key_pem.expose().as_bytes()).map_err(|_| TlsError::Pair)?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -64,7 +93,7 @@ impl ListenerTls {
                 builder.with_client_cert_verifier(verifier)
             }
         };
-        builder.with_single_cert(chain, key).map_err(|_| TlsError::Pair)
+        Ok(builder.with_cert_resolver(Arc::new(self.certificate.clone())))
     }
 }
 

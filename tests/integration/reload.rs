@@ -7,11 +7,12 @@ use mcx_token_broker::sandbox::Endpoint;
 use serde_json::{Value, json};
 
 use crate::support::broker::Answer;
+use crate::support::ca::Ca;
 use crate::support::federation::{
     CLIENT, Federation, GROUP_MANAGEMENT, PARTNER, Setup, partner_toml, signing_keys,
 };
 use crate::support::redis::Redis;
-use crate::support::{decoded, until};
+use crate::support::{decoded, http, until};
 
 const PARTNER_FILE: &str = "partners/county-fire.toml";
 
@@ -293,4 +294,46 @@ async fn a_moved_link_is_noticed_without_being_told() {
     until("the new secret counts", async || exchange_as(&federation, "office", "new").await.status == 200)
         .await;
     assert_eq!(exchange_as(&federation, "office", "old").await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_listeners_certificate_is_replaced_and_a_broken_pair_is_not_shown() {
+    let (old, new) = (Ca::new(), Ca::new());
+    let toml = format!("[server.tls]\n{}", old.issue_files("127.0.0.1"));
+    let federation = Setup::new().broker(&toml).start().await;
+    let url = format!("{}/jwks", federation.broker.url().replace("http://", "https://"));
+    // A new client for each handshake: connections that are open go on.
+    let believed = async || {
+        [old.client(None).get(&url).send().await.is_ok(), new.client(None).get(&url).send().await.is_ok()]
+    };
+    assert_eq!(believed().await, [true, false]);
+    let before = old.client(None);
+    before.get(&url).send().await.unwrap().bytes().await.unwrap();
+
+    let (certificate, key) = new.issue("127.0.0.1");
+    old.write("certificate.pem", &certificate);
+    assert_eq!(federation.broker.reload().await.status, 409, "a certificate without its key");
+    assert_eq!(believed().await, [true, false]);
+
+    old.write("key.pem", &key);
+    let report = reloaded(&federation).await;
+    assert_eq!(report["restart"], json!([]));
+    assert_eq!(believed().await, [false, true]);
+    assert!(before.get(&url).send().await.is_ok(), "an open connection goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_token_is_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    place(directory.path(), "token", "old");
+    let file = directory.path().join("token").display().to_string();
+    let federation = Setup::new().broker(&format!("[admin]\nbearer_token_file = {file:?}\n")).start().await;
+    let reload = async |token: &str| {
+        let url = format!("{}/api/reload", federation.broker.admin_url());
+        Answer::of(http().post(url).bearer_auth(token)).await.status.as_u16()
+    };
+    assert_eq!([reload("new").await, reload("old").await], [401, 200]);
+    place(directory.path(), "token", "new");
+    assert_eq!(reload("old").await, 200, "the last time");
+    assert_eq!([reload("old").await, reload("new").await], [401, 200]);
 }
