@@ -176,6 +176,7 @@ fn record_of(attempt: &Attempt) -> AuditRecord<'_> {
         client: attempt.client_id(),
         user: attempt.user.as_ref().map(<[u8; 16]>::as_slice),
         user_id: attempt.user_id.as_deref().unwrap_or_default(),
+        asked_scope: attempt.asked_scope.as_deref().unwrap_or_default(),
         actor: attempt.actor.as_ref().map(<[u8; 16]>::as_slice),
         actor_id: attempt.actor_id.as_deref().unwrap_or_default(),
         partner: attempt.partner_id(),

@@ -25,6 +25,10 @@ impl KnownPartners {
         self.0.values().map(|known| Arc::clone(&known.partner))
     }
 
+    pub(super) fn have(&self, id: &str) -> bool {
+        self.0.contains_key(id)
+    }
+
     /// Ids of those that came, went or are others than before.
     pub(super) fn changed_from(&self, before: &Self) -> Vec<String> {
         let ids: BTreeSet<&String> = self.0.keys().chain(before.0.keys()).collect();
@@ -121,7 +125,7 @@ impl Wiring<'_> {
                 self.guard(&file.id, &file.connection, false),
                 self.clock.clone(),
             ),
-            revocation: self.guard(&format!("{}:revocation", file.id), &file.connection, false),
+            revocation: self.guard(&revocation_guard(&file.id), &file.connection, false),
             timeout: file.exchange.timeout.unwrap_or(self.configuration.server.request_timeout),
             outcomes: Outcomes::default(),
             waiting: Waiting::new(file.exchange.max_waiting),
@@ -140,4 +144,9 @@ impl Wiring<'_> {
             ),
         })
     }
+}
+
+/// The name of the guard before a partner's revocation endpoint.
+pub(super) fn revocation_guard(partner: &str) -> String {
+    format!("{partner}:revocation")
 }

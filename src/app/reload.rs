@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::MissedTickBehavior;
 
-use super::partners::KnownPartners;
+use super::partners::{KnownPartners, revocation_guard};
 use super::{Owned, Wiring};
 use crate::api::{AdminToken, ReloadReport, ReloadRequests};
 use crate::cache::TokenCache;
@@ -19,6 +19,7 @@ use crate::exchange::{Definitions, Exchange};
 use crate::home::SigningKeys;
 use crate::jose::SigningKey;
 use crate::partner::PartnerRegistry;
+use crate::secret::digest_of_parts;
 use crate::server::ShownCertificate;
 use crate::telemetry::metrics::Metrics;
 
@@ -177,6 +178,10 @@ impl Reloader {
             }
         }
         self.bearer_token.store(configuration.admin.bearer_token.clone().map(Arc::new));
+        for gone in report.changed.iter().filter(|id| !partners.have(id)) {
+            self.metrics.unguarded(gone);
+            self.metrics.unguarded(&revocation_guard(gone));
+        }
         self.partners = partners;
         self.files.clone_from(&configuration.files);
         self.partners_directory.clone_from(&configuration.partners_directory);
@@ -228,16 +233,26 @@ fn fixed_sections(configuration: &Configuration) -> Vec<(&'static str, String)> 
         tls.certificate.text.clear();
     }
     let mut home = configuration.home.clone();
-    let id = home.client.take().map(|client| client.id);
+    let client = home.client.take();
+    let id = client.as_ref().map(|client| &client.id);
+    // The connection shows it, and connections are kept.
+    let certificate = client.as_ref().and_then(|client| match &client.authentication {
+        config::Authentication::TlsClientAuth { certificate, key } => {
+            let parts = [certificate.text.as_bytes(), key.content.expose().as_bytes()];
+            Some(digest_of_parts(&parts))
+        }
+        _ => None,
+    });
     let mut cache = configuration.cache.clone();
+    let seals = !cache.sealing_keys.is_empty();
     cache.sealing_keys.clear();
     vec![
         ("server", format!("{server:?}")),
         ("admin", format!("{admin:?}")),
         ("log", format!("{:?}", configuration.log)),
         ("audit", format!("{:?}", configuration.audit)),
-        ("home", format!("{home:?} {id:?}")),
-        ("cache", format!("{cache:?}")),
+        ("home", format!("{home:?} {id:?} {certificate:?}")),
+        ("cache", format!("{cache:?} {seals}")),
     ]
 }
 

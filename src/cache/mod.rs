@@ -11,6 +11,7 @@ pub mod purge;
 pub mod redis;
 pub mod revocations;
 pub mod sealing;
+mod sessions;
 mod signals;
 
 use std::sync::Arc;
@@ -268,6 +269,22 @@ impl TokenCache {
             }
         }
         self.memory.put(key, token, now, || self.marks.allow(&key.user, fence))
+    }
+
+    /// Notes that a session has obtained a token for this user, for as long as that is kept.
+    pub async fn note_session(&self, session: [u8; 8], user: &[u8; 16], token: &CachedToken) {
+        let now = self.clock.now();
+        let lifetime = self.lifetimes.kept(token, now).max(now.until(token.expires_at));
+        if let Some(redis) = &self.redis
+            && !lifetime.is_zero()
+        {
+            redis.note_session(session, user, lifetime).await;
+        }
+    }
+
+    /// The user for whom a session has obtained tokens, at whichever replica.
+    pub async fn user_of_session(&self, session: [u8; 8]) -> Option<[u8; 16]> {
+        self.redis.as_ref()?.user_of_session(session).await
     }
 
     /// Gives a lock back without a token; false: it was not ours any more.

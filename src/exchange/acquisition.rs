@@ -75,7 +75,13 @@ impl Acquisition {
         };
         let fresh = cache.while_locked(lock.as_ref(), self.fresh(last, lock.as_ref())).await;
         match fresh.and_then(|token| self.still_stands(token)) {
-            Ok(token) => Ok(cache.keep(&self.key, token, fence, lock.as_ref()).await),
+            Ok(token) => {
+                let kept = cache.keep(&self.key, token, fence, lock.as_ref()).await;
+                if let (Some(session), Some(kept)) = (self.chain.presented.session, &kept) {
+                    cache.note_session(session, &self.key.user, kept).await;
+                }
+                Ok(kept)
+            }
             Err(error) => {
                 cache.give_up(lock.as_ref()).await;
                 Err(error)

@@ -34,6 +34,8 @@ pub struct Attempt {
     pub actor_id: Option<String>,
     /// Digest of the home token, once it was validated.
     pub subject_token: Option<TokenDigest>,
+    /// The scopes that were asked for in vain, cut to what a person reads.
+    pub asked_scope: Option<String>,
     /// Of whom, once it is found.
     partner: Option<Arc<Partner>>,
     span: OnceCell<Span>,
@@ -52,6 +54,7 @@ impl Attempt {
             actor: None,
             actor_id: None,
             subject_token: None,
+            asked_scope: None,
             partner: None,
             span: OnceCell::new(),
         }

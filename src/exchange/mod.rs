@@ -214,7 +214,11 @@ impl Exchange {
         let outcome = self.serve(request, credentials, attempt).await;
         match &outcome {
             Ok(granted) => granted.count(),
-            Err(error) => self.metrics.request(error.code(), attempt.partner_id()),
+            Err(error) => {
+                let asked = request.scope.and_then(|scope| scope.to_set().ok());
+                attempt.asked_scope = asked.map(|scope| scope.summary());
+                self.metrics.request(error.code(), attempt.partner_id());
+            }
         }
         outcome
     }

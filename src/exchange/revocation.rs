@@ -130,7 +130,10 @@ impl Exchange {
         }
         let users = match &logout.subject {
             Some(subject) => self.subject_tokens.users_named(subject),
-            None => logout.session.and_then(|it| self.subject_tokens.user_of(it)).into_iter().collect(),
+            None => match logout.session {
+                Some(session) => self.user_of(session).await.into_iter().collect(),
+                None => Vec::new(),
+            },
         };
         attempt.user = users.first().copied();
         attempt.user_id = logout.subject.clone().filter(|_| self.names_users);
@@ -141,6 +144,14 @@ impl Exchange {
             told &= self.withdraw(user, None).await;
         }
         if told { Ok(()) } else { Err(ExchangeError::ReplicasNotTold) }
+    }
+
+    /// The user of a session that was seen here, or has obtained something anywhere.
+    async fn user_of(&self, session: [u8; 8]) -> Option<[u8; 16]> {
+        match self.subject_tokens.user_of(session) {
+            Some(user) => Some(user),
+            None => self.cache.user_of_session(session).await,
+        }
     }
 
     /// Tokens that partners are still to be told of.

@@ -224,6 +224,7 @@ impl SubjectTokens {
             (Err(JoseError::Malformed(_)), Some(introspector)) => {
                 let claims = introspector.introspect(token, |claims| self.judge_introspected(claims)).await?;
                 let verified = judge_stated(&claims, &self.settings, self.clock.now())?;
+                self.note_session(&verified);
                 return Ok(verified.subject(token, digest, Signature::Introspected, Some(claims)));
             }
             (Err(error), _) => return Err(SubjectTokenError::Token(error)),
@@ -242,9 +243,7 @@ impl SubjectTokens {
                 let verified = judge(unverified.unverified_claims(), &self.settings, now)?;
                 let origin = verified.origin.verified_with(keys);
                 self.remembered.remember(digest, Verified { origin, ..verified });
-                if let Some(session) = verified.session {
-                    self.sessions.insert(session.get().to_be_bytes(), verified.user);
-                }
+                self.note_session(&verified);
                 verified
             }
         };
@@ -254,6 +253,13 @@ impl SubjectTokens {
             introspector.introspect(token, |claims| self.judge_introspected(claims)).await?;
         }
         Ok(verified.subject(token, digest, signature, None))
+    }
+
+    /// A logout may name nothing but the session.
+    fn note_session(&self, verified: &Verified) {
+        if let Some(session) = verified.session {
+            self.sessions.insert(session.get().to_be_bytes(), verified.user);
+        }
     }
 
     /// Whether validating this token would show it to the home IdM.

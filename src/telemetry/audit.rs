@@ -43,8 +43,11 @@ pub struct AuditRecord<'a> {
     pub outcome: &'a str,
     /// Why not, in words: which rule, which claim, which check. Empty for `ok`.
     pub reason: &'a str,
-    /// Where a token came from: `memory`, `redis` or `partner`.
+    /// Where a token came from: `memory`, `redis`, `partner`, or `home` for a security token; or what was taken back by:
+    /// `token`, `logout`, `purge`.
     pub source: &'a str,
+    /// What was asked for in vain, cut.
+    pub asked_scope: &'a str,
     /// What was granted.
     pub scope: &'a str,
     /// Start of the digest of the subject token.
@@ -200,6 +203,7 @@ impl Buffer {
             (",\"user_id\":", record.user_id),
             (",\"actor_id\":", record.actor_id),
             (",\"partner\":", record.partner),
+            (",\"asked_scope\":", record.asked_scope),
             (",\"scope\":", record.scope),
             (",\"reason\":", record.reason),
         ] {

@@ -305,6 +305,15 @@ impl Metrics {
         }))
     }
 
+    /// An identity server that is called no more has no breaker and no load.
+    pub fn unguarded(&self, idm: &str) {
+        let labels = IdmLabels { idm: idm.to_owned() };
+        let Inner { breakers, in_flight, queued, .. } = &*self.0;
+        for gauge in [breakers, in_flight, queued] {
+            gauge.remove(&labels);
+        }
+    }
+
     /// The files were read again; whether all were usable.
     pub fn reloaded(&self, ok: bool) {
         let outcome = if ok { "ok" } else { "failed" };

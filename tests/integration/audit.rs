@@ -38,6 +38,8 @@ async fn every_decision_is_a_record_and_none_holds_a_token() {
         ["ok", "home", CLIENT, PARTNER, ""],
     ];
     assert_eq!(seen, expected.map(|row| row.map(str::to_owned)));
+    assert_eq!(member(&records[2], "asked_scope"), "3gpp:mc:video_service");
+    assert!(member(&records[2], "reason").contains("3gpp:mc:video_service"), "{}", records[2]);
     for (record, answer) in records.iter().zip(&answers) {
         assert_eq!(member(record, "request_id"), answer.headers["x-request-id"].to_str().unwrap());
         assert!(member(record, "time").ends_with('Z'), "{record}");

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::broker::Answer;
 use crate::support::federation::{Federation, PARTNER, Setup, merged, partner_toml};
+use crate::support::proxy::{Network, Proxy};
 use crate::support::{http, stopwatch, until};
 
 /// The other partner of [`Pair`].
@@ -58,6 +59,25 @@ async fn what_was_not_done_is_tried_again_with_a_new_assertion() {
         let name = format!("mcx_broker_call_retries_total{{idm=\"{PARTNER}\"}}");
         assert_eq!(federation.broker.metric(&name).await, 2);
     }
+}
+
+/// Nothing was sent, so nothing can have been done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_refused_is_tried_again() {
+    let federation = Setup::new().start().await;
+    let proxy = Proxy::before(&federation.partner.issuer()).await;
+    proxy.be(Network::Refuses).await;
+    let address = proxy.address();
+    let partner = format!("[idm]\ntoken_endpoint = \"http://{address}/token\"\n[connection]\nretries = 5");
+    let broker = federation.another_broker("", &partner);
+    let asked = federation.spawn_exchange_at(&broker, &federation.home_token("alice"), &[]);
+    let retries = format!("mcx_broker_call_retries_total{{idm=\"{PARTNER}\"}}");
+    until("it is tried again", async || broker.metric(&retries).await > 0).await;
+    proxy.be(Network::Fine).await;
+    let answer = asked.await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(assertions(&federation), 1, "the one that was sent");
+    assert!(federation.home.requests(Endpoint::Token) > 1, "each try has a new one");
 }
 
 #[tokio::test(flavor = "multi_thread")]

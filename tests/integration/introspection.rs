@@ -7,7 +7,9 @@ use mcx_token_broker::sandbox::Fault;
 use mcx_token_broker::sandbox::behaviour::Format;
 use serde_json::{Value, json};
 
-use crate::support::federation::{Federation, Setup};
+use crate::support::broker::Answer;
+use crate::support::federation::{CLIENT, Federation, Setup};
+use crate::support::http;
 
 /// `home.introspection_cache`, unless configured.
 const REMEMBERED: Duration = Duration::from_secs(5);
@@ -41,6 +43,45 @@ async fn an_opaque_token_is_asked_about_with_the_brokers_own_credentials() {
     assert!(request.authorization.unwrap().starts_with("Basic "));
     let first_leg = federation.home.last_request(Endpoint::Token).unwrap();
     assert_eq!(first_leg.get("subject_token"), Some(token.as_str()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opaque_token_is_taken_back_and_its_user_and_session_are_signed_out() {
+    // Signed with the usual key, as logout tokens are.
+    let mut setup = Setup::new().broker("[home]\nintrospection = \"opaque\"");
+    setup.home.behaviour.login.format = Format::Opaque;
+    let federation = setup.start().await;
+    let session = json!({"sid": "session-1"});
+    let [revoked, of_user, of_session] =
+        [json!({}), json!({}), session].map(|claims| federation.home_token_with("alice", claims));
+    let asks = async |token: &str| federation.exchange_token(token, &[]).await.outcome();
+    let first = federation.exchange_token(&of_session, &[]).await.text_of("access_token");
+
+    let form = [("token", revoked.as_str()), ("client_id", CLIENT)];
+    let answer = Answer::of(http().post(format!("{}/revoke", federation.broker.url())).form(&form)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(asks(&revoked).await, refused());
+
+    let kept = federation.exchange_token(&of_user, &[]).await.text_of("access_token");
+    assert_ne!(kept, first, "what was obtained before is gone");
+    let logout = json!({"sub": null, "sid": "session-1"});
+    assert_eq!(federation.log_out_at(&federation.broker, logout).await.status, 200);
+    assert_eq!(asks(&of_session).await, refused());
+    let again = federation.exchange_token(&of_user, &[]).await.text_of("access_token");
+    assert_ne!(again, kept, "what the session's user had is gone");
+
+    let logout = json!({"sub": "alice@mcx.example"});
+    assert_eq!(federation.log_out_at(&federation.broker, logout).await.status, 200);
+    assert_eq!(asks(&of_user).await, refused());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_acts_for_the_user_of_an_opaque_token_is_not_passed_over() {
+    let federation = start(Format::Opaque, "opaque").await;
+    for claims in [json!({"act": {"sub": "bob"}}), json!({"may_act": {"sub": "bob"}})] {
+        let token = federation.home_token_with("alice", claims.clone());
+        assert_eq!(federation.exchange_token(&token, &[]).await.outcome(), refused(), "{claims}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

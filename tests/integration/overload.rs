@@ -82,6 +82,25 @@ async fn a_head_that_never_ends_is_cut_on_a_connection_that_was_served_before() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_connections_than_allowed_wait_their_turn() {
+    let federation = Setup::new().broker("[server]\nmax_connections = 2").start().await;
+    let mut first = connect(&federation.broker).await;
+    let mut second = connect(&federation.broker).await;
+    let request = "GET /jwks HTTP/1.1\r\nHost: broker\r\n\r\n";
+    for stream in [&mut first, &mut second] {
+        assert!(ask(stream, request).await.starts_with("HTTP/1.1 200"));
+    }
+    let mut third = connect(&federation.broker).await;
+    third.write_all(request.as_bytes()).await.unwrap();
+    let mut byte = [0];
+    let early = timeout(std::time::Duration::from_millis(300), third.read(&mut byte)).await;
+    assert!(early.is_err(), "there is no room for it yet");
+    drop(first);
+    let served = timeout(PATIENCE, third.read(&mut byte)).await;
+    assert!(matches!(served, Ok(Ok(1))), "its turn: {served:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_falls_silent_is_ended() {
     let federation = Setup::new().broker(IMPATIENT).start().await;
     let mut stream = connect(&federation.broker).await;

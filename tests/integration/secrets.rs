@@ -208,6 +208,7 @@ async fn whatever_comes_of_an_exchange_nothing_leaks() {
     redis_faults(&mut scene).await;
     missing_keys(&mut scene).await;
     taking_back(&mut scene).await;
+    bad_files(&mut scene).await;
     scene.hide_what_was_sent();
     for path in ["live", "ready", "metrics", "api/partners"] {
         for token in [ADMIN_TOKEN, "wrong", FROM_A_PEER] {
@@ -317,6 +318,26 @@ async fn taking_back(scene: &mut Scene) {
         let form = [(name, token.as_str()), ("client_id", CLIENT), ("client_secret", "")];
         let answer = Answer::of(http().post(format!("{}/{endpoint}", scene.public)).form(&form)).await;
         scene.answers.push(format!("{:?}\n{}", answer.headers, answer.text));
+    }
+}
+
+/// Secrets in the wrong places of files that are read again, and purges.
+async fn bad_files(scene: &mut Scene) {
+    let broker = &scene.federation.broker;
+    let partner = broker.read("partners/county-fire.toml");
+    for bad in [format!("secret = [\"{FROM_A_PEER}\"]\n{partner}"), format!("resource = \"{FROM_A_PEER}\n")] {
+        broker.write("partners/county-fire.toml", &bad);
+        let request = http().post(format!("{}/api/reload", scene.admin)).bearer_auth(ADMIN_TOKEN);
+        let answer = Answer::of(request).await;
+        assert_eq!(answer.status, 409, "{}", answer.text);
+        scene.answers.push(answer.text);
+    }
+    broker.write("partners/county-fire.toml", &partner);
+    for user in [FROM_A_PEER, "alice@mcx.example"] {
+        let request = http().post(format!("{}/api/purge", scene.admin)).bearer_auth(ADMIN_TOKEN);
+        let request = request.header("content-type", "application/json");
+        let request = request.body(json!({ "user": user }).to_string());
+        scene.answers.push(Answer::of(request).await.text);
     }
 }
 

@@ -102,7 +102,7 @@ struct Serving {
     process: Process,
     public: String,
     federation: Federation,
-    _files: tempfile::TempDir,
+    files: tempfile::TempDir,
 }
 
 impl Serving {
@@ -120,7 +120,7 @@ impl Serving {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mcx-token-broker"));
         command.arg("serve").arg("--config").arg(&file).arg("--partners").arg(&partners);
         let process = Process::start(&mut command, "listening");
-        Self { process, public, federation, _files: files }
+        Self { process, public, federation, files }
     }
 
     fn ask(&self, user: &str) -> tokio::task::JoinHandle<Option<(u16, Option<String>)>> {
@@ -157,6 +157,15 @@ async fn sigterm_finishes_what_is_in_flight_writes_the_audit_log_and_takes_nothi
     let records = std::fs::read_to_string(&audit).unwrap();
     assert_eq!(records.lines().count(), 4, "{records}");
     assert!(records.lines().all(|line| line.contains(CLIENT) && line.ends_with('}')), "{records}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_has_the_files_read_again() {
+    let serving = Serving::start("").await;
+    assert_eq!(serving.ask("alice").await.unwrap(), Some((200, None)));
+    std::fs::remove_file(serving.files.path().join("partners").join(format!("{PARTNER}.toml"))).unwrap();
+    serving.process.signal("HUP");
+    until("the partner is gone", async || serving.ask("alice").await.unwrap() == Some((400, None))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,6 +23,7 @@ use thread_local::ThreadLocal;
 use super::purge::{Generation, Table};
 use super::revocations::Revocation;
 use super::sealing::SealingKeys;
+use super::sessions;
 use super::{CacheKey, CachedToken, Issued};
 use crate::clock::{Clock, millis};
 use crate::random;
@@ -242,6 +243,22 @@ impl RedisTier {
         command.arg(Issued::name(token));
         let sealed: Option<Vec<u8>> = self.run(&command).await?;
         Some(sealed.and_then(|sealed| Issued::open(&self.keys, token, sealed)))
+    }
+
+    /// Notes whose session it is.
+    pub(super) async fn note_session(&self, session: [u8; 8], user: &[u8; 16], lifetime: Duration) {
+        let Some(sealed) = sessions::seal(&self.keys, session, user) else { return };
+        let mut command = redis::cmd("SET");
+        command.arg(sessions::name(session)).arg(sealed).arg("PX").arg(millis(lifetime));
+        self.run::<redis::Value>(&command).await;
+    }
+
+    /// Whose session it is, if that is noted and Redis answers.
+    pub(super) async fn user_of_session(&self, session: [u8; 8]) -> Option<[u8; 16]> {
+        let mut command = redis::cmd("GET");
+        command.arg(sessions::name(session));
+        let sealed: Option<Vec<u8>> = self.run(&command).await?;
+        sessions::open(&self.keys, session, sealed?)
     }
 
     /// Carries out commands that a purge consists of; false: not all of them were.

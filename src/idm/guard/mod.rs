@@ -129,6 +129,8 @@ impl Guard {
     /// Puts the load into the metrics.
     pub fn report_load(&self) {
         self.metrics.load(self.bulkhead.in_flight(), self.bulkhead.queued());
+        // A guard that was made anew has not told of its state yet.
+        self.metrics.opened(self.breaker.state() == BreakerState::Open);
     }
 
     /// Only what the server is to blame for: a caller whose requests are refused must not be able to shut others out.
