@@ -1,11 +1,14 @@
 //! Request bodies, read within a size and a time: a client that never stops sending must not hold a worker's memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{Bytes, Payload};
 use futures_util::{FutureExt as _, StreamExt as _};
+
+use super::Connection;
 
 /// Of a body that is not wanted so much is read all the same, in bytes, and for so long.
 const MOST_REST: usize = 4 * 1024 * 1024;
@@ -47,9 +50,16 @@ pub async fn form(
     } else {
         Err(BodyError::ContentType)
     };
-    if matches!(read, Err(BodyError::ContentType | BodyError::TooLarge)) {
+    let is_whole = match read {
+        Ok(_) => true,
         // A connection that is closed with bytes unread is reset, and the client may not see why.
-        let _ = tokio::time::timeout(LONGEST_REST, throw_away(&mut payload)).await;
+        Err(BodyError::ContentType | BodyError::TooLarge) => {
+            tokio::time::timeout(LONGEST_REST, throw_away(&mut payload)).await.unwrap_or(false)
+        }
+        Err(BodyError::TooSlow | BodyError::Broken) => false,
+    };
+    if !is_whole && let Some(connection) = request.conn_data::<Arc<Connection>>() {
+        connection.give_up();
     }
     read
 }
@@ -68,15 +78,16 @@ pub(super) async fn bounded(
     }
 }
 
-/// Reads the rest of a body that is not wanted, or as much of it as a client can have sent by mistake.
-async fn throw_away(payload: &mut Payload) {
+/// Reads the rest of a body that is not wanted, or as much of it as a client can have sent by mistake; whether that was all.
+async fn throw_away(payload: &mut Payload) -> bool {
     let mut left = MOST_REST;
     while let Some(Ok(piece)) = payload.next().await {
         match left.checked_sub(piece.len()) {
             Some(rest) => left = rest,
-            None => return,
+            None => return false,
         }
     }
+    true
 }
 
 /// A body that came in one piece, as nearly all do, is not copied.

@@ -3,7 +3,7 @@
 //! number.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use actix_web::HttpRequest;
 
@@ -29,6 +29,8 @@ pub struct Connection {
     requests: AtomicUsize,
     /// The tick in which the last one ended.
     idle_since: AtomicU64,
+    /// What is left of a body will not be read.
+    given_up: AtomicBool,
     ticks: Arc<Ticks>,
 }
 
@@ -40,7 +42,12 @@ impl Connection {
     /// One that has just been accepted.
     pub fn accepted(ticks: &Arc<Ticks>) -> Arc<Self> {
         let idle_since = AtomicU64::new(ticks.now());
-        Arc::new(Self { requests: AtomicUsize::new(0), idle_since, ticks: Arc::clone(ticks) })
+        Arc::new(Self {
+            requests: AtomicUsize::new(0),
+            idle_since,
+            given_up: AtomicBool::new(false),
+            ticks: Arc::clone(ticks),
+        })
     }
 
     /// Ticks that it has had no request.
@@ -48,7 +55,15 @@ impl Connection {
         if self.requests.load(Ordering::Acquire) > 0 {
             return 0;
         }
-        self.ticks.now().saturating_sub(self.idle_since.load(Ordering::Acquire))
+        let idle = self.ticks.now().saturating_sub(self.idle_since.load(Ordering::Acquire));
+        // The first tick may come while the answer is being written.
+        if idle > 1 && self.given_up.load(Ordering::Acquire) { u64::MAX } else { idle }
+    }
+
+    /// Once its requests are answered it is cut, a tick later. actix-web may go on taking in a body whose request it has
+    /// answered, as long as more of it comes.
+    pub(super) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Release);
     }
 }
 
@@ -98,6 +113,14 @@ mod tests {
         drop(second);
         pass(2);
         assert_eq!(connection.idle_for(), 2);
+        let last = Busy::on(Some(&connection));
+        connection.give_up();
+        assert_eq!(connection.idle_for(), 0, "its answer is on its way");
+        drop(last);
+        pass(1);
+        assert_eq!(connection.idle_for(), 1);
+        pass(1);
+        assert_eq!(connection.idle_for(), u64::MAX);
         // A request that came on none that is watched is served all the same.
         drop(Busy::with(&TestRequest::default().to_http_request()));
     }
