@@ -3,9 +3,10 @@
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
+use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{AdminApi, admin};
+use super::{AdminApi, admin, body};
 
 /// What came of reading the files again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -64,6 +65,11 @@ impl Asked {
 pub async fn post(request: HttpRequest, api: Data<AdminApi>) -> HttpResponse {
     if let Some(refusal) = admin::refuse(&request, &api) {
         return refusal;
+    }
+    // As for a purge: no web page can send that to another origin without being asked.
+    if !body::is_declared_as(&request, "application/json") {
+        return HttpResponse::UnsupportedMediaType()
+            .json(json!({ "error": "Content-Type must be application/json" }));
     }
     match api.reloads.ask().await {
         Some(report) if report.problems.is_empty() => HttpResponse::Ok().json(report),

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::Wiring;
 use super::outbound::uses_mutual_tls;
-use crate::config::{self, Configuration, UnusablePartner};
+use crate::config::{self, Configuration, Problem, UnusablePartner};
 use crate::idm::{EndpointSettings, Endpoints, Idm};
 use crate::partner::{Outcomes, Partner, Scopes, Waiting};
 use crate::secret::digest_of_parts;
 
 /// The partners as they were last read, disabled ones too, by id.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct KnownPartners(BTreeMap<String, KnownPartner>);
 
 #[derive(Debug, Clone)]
@@ -23,6 +23,10 @@ struct KnownPartner {
 impl KnownPartners {
     pub(super) fn all(&self) -> impl Iterator<Item = Arc<Partner>> {
         self.0.values().map(|known| Arc::clone(&known.partner))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(super) fn have(&self, id: &str) -> bool {
@@ -58,18 +62,39 @@ impl Wiring<'_> {
                 }
             }
         }
-        for UnusablePartner { id, .. } in &unusable {
-            if let Some(kept) = known.0.get(id) {
-                // What a good file claims is its own, whatever a bad one claimed before.
-                let free = partners
-                    .values()
-                    .all(|other: &KnownPartner| !kept.partner.shares_a_name_with(&other.partner));
-                if free {
-                    partners.insert(id.clone(), kept.clone());
-                }
-            }
-        }
+        self.keep_what_served(known, &mut partners, &mut unusable);
         (KnownPartners(partners), unusable)
+    }
+
+    /// A partner whose file cannot be used stays as it was, with its names: a new file does not get the requests that are
+    /// meant for it.
+    fn keep_what_served(
+        &self,
+        known: &KnownPartners,
+        partners: &mut BTreeMap<String, KnownPartner>,
+        unusable: &mut Vec<UnusablePartner>,
+    ) {
+        let kept: Vec<_> =
+            unusable.iter().filter_map(|bad| Some((bad.id.clone(), known.0.get(&bad.id)?.clone()))).collect();
+        for (id, kept) in kept {
+            let claims = |other: &KnownPartner| kept.partner.shares_a_name_with(&other.partner);
+            let claimants: Vec<String> =
+                partners.iter().filter(|(_, other)| claims(other)).map(|(id, _)| id.clone()).collect();
+            for claimant in claimants {
+                partners.remove(&claimant);
+                let file = self.configuration.partners.iter().find(|file| file.id == claimant);
+                unusable.push(UnusablePartner {
+                    problems: vec![Problem {
+                        file: file.map(|file| file.path.display().to_string()).unwrap_or_default(),
+                        key: "resource".to_owned(),
+                        problem: format!("names the same partner as {id}, which is served by it"),
+                        remedy: "correct the file of that partner, or remove it first".to_owned(),
+                    }],
+                    id: claimant,
+                });
+            }
+            partners.insert(id, kept);
+        }
     }
 
     /// Changes with everything that a partner is made of, secrets included.
@@ -83,7 +108,10 @@ impl Wiring<'_> {
             config::Authentication::TlsClientAuth { key, .. } => key.content.expose(),
             config::Authentication::None => "",
         };
-        let signing = self.signing.first().map(|key| key.public_jwk().to_string()).unwrap_or_default();
+        let signs_assertions = matches!(&file.client.authentication,
+            config::Authentication::PrivateKeyJwt(assertion) if assertion.key.is_none());
+        let signing = self.signing.first().filter(|_| signs_assertions);
+        let signing = signing.map(|key| key.public_jwk().to_string()).unwrap_or_default();
         let Configuration { server, home, .. } = self.configuration;
         // `Debug` shows everything but secrets.
         let plain = format!("{file:?} {:?} {:?}", server.request_timeout, home.subject_claims);

@@ -86,6 +86,7 @@ impl Reloader {
     pub(super) async fn run(mut self, mut requests: ReloadRequests) {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let metrics = self.metrics.clone();
         loop {
             let asked = tokio::select! {
                 asked = requests.next() => match asked {
@@ -99,7 +100,13 @@ impl Reloader {
                 let report = if asked.is_some() || self.has_changed() { Some(self.reload()) } else { None };
                 (self, asked.zip(report))
             });
-            let Ok((reloader, answer)) = work.await else { return };
+            let Ok((reloader, answer)) = work.await else {
+                tracing::error!(
+                    "reading the configuration again ended by a fault of ours: files count as they are until a restart"
+                );
+                metrics.reloaded(false);
+                return;
+            };
             self = reloader;
             if let Some((asked, report)) = answer {
                 asked.answer(report);
@@ -152,21 +159,37 @@ impl Reloader {
         let sealing = wiring.sealing_keys();
         let rules = wiring.rules();
         let certificates = wiring.server().certificates();
+        if !self.partners.is_empty() && !configuration.partners_directory.is_dir() {
+            let remedy = "create it, or start again without partners";
+            wiring.problem(
+                &configuration.partners_directory,
+                "partners.directory",
+                "is no directory any more",
+                remedy,
+            );
+        }
         if !wiring.problems.is_empty() {
             return Err(wiring.problems);
         }
-        let (partners, unusable) = wiring.partners(&self.partners);
+        let restart = changed_sections(&self.fixed, &fixed_sections(configuration));
+        // What partners are made of comes from these, too, and half of it would count: whose the user is, and who issues.
+        let are_as_started = !restart.iter().any(|section| matches!(*section, "server" | "home"));
+        let (partners, unusable) = if are_as_started {
+            wiring.partners(&self.partners)
+        } else {
+            (self.partners.clone(), Vec::new())
+        };
         let problems = unusable.iter().flat_map(|partner: &UnusablePartner| &partner.problems);
         let mut report = ReloadReport { problems: told(problems), ..ReloadReport::default() };
         report.changed = partners.changed_from(&self.partners);
-        report.restart = changed_sections(&self.fixed, &fixed_sections(configuration));
+        report.restart = restart;
         let signing = SigningKeys::new(&wiring.signing);
 
         let clients = self.exchange.definitions().clients.replaced_by(clients);
         let partners_registry = PartnerRegistry::new(partners.all());
         self.exchange.redefine(Definitions { clients, partners: partners_registry, rules });
         self.exchange.security_tokens.sign_with(signing);
-        if let Some(registration) = registration {
+        if let Some(registration) = registration.filter(|_| are_as_started) {
             self.exchange.security_tokens.idm().authenticate_as(registration);
         }
         if let Some(keys) = sealing {
@@ -177,7 +200,10 @@ impl Reloader {
                 shown.show(certificate);
             }
         }
-        self.bearer_token.store(configuration.admin.bearer_token.clone().map(Arc::new));
+        // Taken out, it counts until the next start: what guards the listener beside it is not replaced either.
+        if let Some(token) = &configuration.admin.bearer_token {
+            self.bearer_token.store(Some(Arc::new(token.clone())));
+        }
         for gone in report.changed.iter().filter(|id| !partners.have(id)) {
             self.metrics.unguarded(gone);
             self.metrics.unguarded(&revocation_guard(gone));
@@ -185,7 +211,15 @@ impl Reloader {
         self.partners = partners;
         self.files.clone_from(&configuration.files);
         self.partners_directory.clone_from(&configuration.partners_directory);
+        if configuration.signing.is_empty() && self.own_key.is_none() {
+            self.own_key = wiring.signing.first().cloned();
+        }
+        // What changed since it was read is another change.
+        let read = std::mem::take(&mut self.seen);
         self.seen = self.look();
+        for (path, stamp) in read {
+            self.seen.entry(path).and_modify(|seen| *seen = stamp);
+        }
         Ok(report)
     }
 
@@ -235,6 +269,7 @@ fn fixed_sections(configuration: &Configuration) -> Vec<(&'static str, String)> 
     let mut home = configuration.home.clone();
     let client = home.client.take();
     let id = client.as_ref().map(|client| &client.id);
+    let method = client.as_ref().map(|client| std::mem::discriminant(&client.authentication));
     // The connection shows it, and connections are kept.
     let certificate = client.as_ref().and_then(|client| match &client.authentication {
         config::Authentication::TlsClientAuth { certificate, key } => {
@@ -251,7 +286,7 @@ fn fixed_sections(configuration: &Configuration) -> Vec<(&'static str, String)> 
         ("admin", format!("{admin:?}")),
         ("log", format!("{:?}", configuration.log)),
         ("audit", format!("{:?}", configuration.audit)),
-        ("home", format!("{home:?} {id:?} {certificate:?}")),
+        ("home", format!("{home:?} {id:?} {method:?} {certificate:?}")),
         ("cache", format!("{cache:?} {seals}")),
     ]
 }

@@ -308,7 +308,7 @@ fn partner_paths(directory: &Path, required: bool, findings: &mut Findings<'_>) 
     partner_files(directory).unwrap_or_else(|error| {
         let problem = format!("{} cannot be read ({})", directory.display(), error.kind());
         let remedy = "create the directory, or name another with --partners";
-        if required {
+        if required || error.kind() != std::io::ErrorKind::NotFound {
             findings.fault("partners.directory", problem, remedy);
         } else {
             findings.warn("partners.directory", problem, remedy);

@@ -57,6 +57,8 @@ impl Exchange {
             Some(token) => Some(self.proven_actor(client, token, deadline, attempt).await?),
             None => None,
         };
+        // It may have taken a while.
+        self.check_not_revoked(&presented(subject), actor.as_ref())?;
         if !subject.delegates {
             self.note_actor(actor.as_ref(), attempt);
             return Ok(actor);
@@ -67,11 +69,15 @@ impl Exchange {
             return Err(Denied::Delegated.into());
         }
         let proof = actor.as_ref().and_then(|actor| actor.proof.as_ref());
-        let names = match proof {
-            Some(proof) => vec![proof.user.id.as_str()],
-            None => self.security_tokens.broker_id().into_iter().chain([client.id.as_str()]).collect(),
+        let issuer = self.subject_tokens.issuer();
+        let permitted = match proof {
+            Some(proof) => delegation.permits_actor(issuer, &proof.user.id, &client.id),
+            None => {
+                let mut parties = self.security_tokens.broker_id().into_iter().chain([client.id.as_str()]);
+                parties.any(|party| delegation.permits_client(issuer, party))
+            }
         };
-        if !delegation.permits(self.subject_tokens.issuer(), names.into_iter()) {
+        if !permitted {
             return Err(Denied::MayAct.into());
         }
         let stated = || {
@@ -79,12 +85,13 @@ impl Exchange {
             let presented = Presented { user, session: None, ..presented(subject) };
             Some(Actor { id: delegation.acting()?.to_owned(), identity: user, presented, proof: None })
         };
-        let actor = actor.or_else(stated);
+        let stated = stated();
+        self.check_not_revoked(&presented(subject), stated.as_ref())?;
+        let actor = actor.or(stated);
         // An act that names nobody.
         if delegation.is_acted_for() && delegation.acting().is_none() {
             return Err(Denied::Delegated.into());
         }
-        self.check_not_revoked(&presented(subject), actor.as_ref())?;
         self.note_actor(actor.as_ref(), attempt);
         Ok(actor)
     }

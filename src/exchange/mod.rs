@@ -252,7 +252,9 @@ impl Exchange {
         if request.actor_token.is_some() && !partner.security_token.takes_actor_tokens() {
             return Err(policy::Denied::ActorToken.into());
         }
-        definitions.rules.check(client, &partner, scope, || self.subject_tokens.claims(&subject))?;
+        // A security token is good for whatever its bearer asks the partner for.
+        let ruled = Some(scope).filter(|_| request.requested == RequestedToken::AccessToken);
+        definitions.rules.check(client, &partner, ruled, || self.subject_tokens.claims(&subject))?;
         let deadline = deadline.no_later_than(attempt.started, partner.timeout);
         let (subject, actor, of) = (&subject, actor.as_ref(), &partner);
         let allowed =
@@ -271,9 +273,10 @@ impl Exchange {
             let token = Box::pin(self.obtain(&allowed, key)).instrument(attempt.span()).await?;
             (token, None, self.clock.moment())
         };
-        if tier.is_none() {
+        if tier != Some(Tier::Memory) {
             self.check_not_revoked(&presented(subject), actor)?;
-        } else {
+        }
+        if tier.is_some() {
             self.renew_ahead(&allowed, key, &token, now);
         }
         let expires_in = self.cache.left(&token, now);

@@ -47,7 +47,7 @@ impl Rules {
         Self(rules)
     }
 
-    /// Compares a request with the rules. Its claims are read again only if one concerns it, which most do not.
+    /// Compares a request with the rules. `scope`: `None` for a token that is good for any. Its claims are read again only if one concerns it, which most do not.
     ///
     /// # Errors
     /// [`Denied::Rule`], of the first one that is not fulfilled.
@@ -55,7 +55,7 @@ impl Rules {
         &self,
         client: &Client,
         partner: &Partner,
-        scope: ScopeMask,
+        scope: Option<ScopeMask>,
         claims: impl FnOnce() -> Result<Arc<Claims>, SubjectTokenError>,
     ) -> Result<(), ExchangeError> {
         let mut concerned = self.0.iter().filter(|rule| rule.concerns(client, partner, scope)).peekable();
@@ -73,10 +73,10 @@ impl Rules {
 }
 
 impl Rule {
-    fn concerns(&self, client: &Client, partner: &Partner, scope: ScopeMask) -> bool {
+    fn concerns(&self, client: &Client, partner: &Partner, scope: Option<ScopeMask>) -> bool {
         self.clients.contain(&client.id)
             && self.partners.contain(&partner.id)
-            && self.scopes.as_ref().is_none_or(|scopes| {
+            && self.scopes.as_ref().zip(scope).is_none_or(|(scopes, scope)| {
                 let asked = partner.scopes.set(scope);
                 asked.difference(scopes) != asked
             })

@@ -53,16 +53,31 @@ impl<'c> Delegation<'c> {
         self.act?.get("sub")?.as_str()
     }
 
-    /// Whether one of these may act for the user: true where `may_act` is not stated. One that names another issuer's
-    /// party names none of ours.
-    pub fn permits<'n>(&self, issuer: &str, mut names: impl Iterator<Item = &'n str>) -> bool {
+    /// Whether this client may act for the user: true where `may_act` is not stated. All that it states must be the
+    /// client's, and one that names another issuer's party names none of ours.
+    pub fn permits_client(&self, issuer: &str, id: &str) -> bool {
+        self.permits(issuer, id, id, |sub, client_id| sub.is_some() || client_id.is_some())
+    }
+
+    /// Whether this user may act for the user, through this client: `sub` must be there, and no other user's.
+    pub fn permits_actor(&self, issuer: &str, user: &str, client: &str) -> bool {
+        self.permits(issuer, user, client, |sub, _| sub.is_some())
+    }
+
+    fn permits(
+        &self,
+        issuer: &str,
+        sub: &str,
+        client_id: &str,
+        names: impl Fn(Option<&Value>, Option<&Value>) -> bool,
+    ) -> bool {
         let Some(may_act) = self.may_act else { return true };
-        let member = |name: &str| may_act.get(name).and_then(Value::as_str);
-        if may_act.get("iss").is_some() && member("iss") != Some(issuer) {
-            return false;
-        }
-        let named = [member("client_id"), member("sub")];
-        names.any(|name| named.contains(&Some(name)))
+        let fits =
+            |name: &str, ours: &str| may_act.get(name).is_none_or(|stated| stated.as_str() == Some(ours));
+        names(may_act.get("sub"), may_act.get("client_id"))
+            && fits("iss", issuer)
+            && fits("sub", sub)
+            && fits("client_id", client_id)
     }
 
     /// Whether `may_act` names this one party: what some identity servers demand of a token that is to be exchanged.
@@ -97,9 +112,10 @@ mod tests {
             (r"{}", true),
             (r#"{"may_act": null}"#, true),
             (r#"{"may_act": {}}"#, false),
-            (r#"{"may_act": {"sub": "broker"}}"#, true),
             (r#"{"may_act": {"client_id": "radio"}}"#, true),
-            (r#"{"may_act": {"client_id": "other", "sub": "radio"}}"#, true),
+            (r#"{"may_act": {"client_id": "radio", "sub": "radio"}}"#, true),
+            (r#"{"may_act": {"client_id": "other", "sub": "radio"}}"#, false),
+            (r#"{"may_act": {"client_id": "radio", "sub": "carol"}}"#, false),
             (r#"{"may_act": {"sub": ["radio"]}}"#, false),
             (r#"{"may_act": {"sub": "other"}}"#, false),
             (r#"{"may_act": {"iss": "home", "sub": "radio"}}"#, true),
@@ -108,7 +124,20 @@ mod tests {
         ] {
             let claims = claims(may_act);
             let delegation = Delegation::of(&claims).unwrap();
-            assert_eq!(delegation.permits("home", ["broker", "radio"].into_iter()), permitted, "{may_act}");
+            assert_eq!(delegation.permits_client("home", "radio"), permitted, "{may_act}");
+        }
+        for (may_act, permitted) in [
+            ("{}", true),
+            (r#"{"may_act": {"sub": "carol"}}"#, true),
+            (r#"{"may_act": {"sub": "carol", "client_id": "radio"}}"#, true),
+            (r#"{"may_act": {"sub": "carol", "client_id": "other"}}"#, false),
+            (r#"{"may_act": {"client_id": "carol"}}"#, false),
+            (r#"{"may_act": {"client_id": "radio"}}"#, false),
+            (r#"{"may_act": {"sub": "radio"}}"#, false),
+        ] {
+            let claims = claims(may_act);
+            let delegation = Delegation::of(&claims).unwrap();
+            assert_eq!(delegation.permits_actor("home", "carol", "radio"), permitted, "{may_act}");
         }
     }
 

@@ -250,7 +250,8 @@ impl SubjectTokens {
         if self.mode() == Some(IntrospectionMode::Always)
             && let Some(introspector) = &self.introspector
         {
-            introspector.introspect(token, |claims| self.judge_introspected(claims)).await?;
+            let answer = introspector.introspect(token, |claims| self.judge_introspected(claims)).await?;
+            check_same_delegation(unverified.unverified_claims(), &answer)?;
         }
         Ok(verified.subject(token, digest, signature, None))
     }
@@ -304,8 +305,15 @@ impl SubjectTokens {
 
     /// The digests that a user of this name can have: one for each claim that may name users.
     pub fn users_named(&self, id: &str) -> Vec<[u8; 16]> {
-        let claims = self.settings.subject_claims.iter();
-        claims.map(|claim| user_digest(&self.settings.issuer, claim, id)).collect()
+        // Whoever acts for somebody is named by `sub`, whatever names users.
+        let stated = &self.settings.subject_claims;
+        let further = Some("sub").filter(|sub| !stated.iter().any(|claim| claim == sub));
+        stated
+            .iter()
+            .map(String::as_str)
+            .chain(further)
+            .map(|claim| user_digest(&self.settings.issuer, claim, id))
+            .collect()
     }
 
     /// The user whose token of this session was seen here last.
@@ -380,6 +388,15 @@ pub(super) fn session_digest(issuer: &str, sid: &str) -> [u8; 8] {
 /// Beyond 2106 an `iat` is in the future, and the token not valid yet.
 fn seconds(date: Timestamp) -> Option<NonZeroU32> {
     NonZeroU32::new(u32::try_from(date.unix_seconds()).unwrap_or(u32::MAX))
+}
+
+/// Who acts, or may, is not passed over because the answer alone says it.
+fn check_same_delegation(token: &Claims, answer: &Claims) -> Result<(), ClaimError> {
+    let differs = |name: &&str| answer.get(name).is_some_and(|stated| token.get(name) != Some(stated));
+    match ["act", "may_act"].into_iter().find(differs) {
+        Some(name) => Err(ClaimError { name: name.to_owned(), expected: "what the token itself says" }),
+        None => Ok(()),
+    }
 }
 
 fn check_type(typ: Option<&str>, accepted: &[String]) -> Result<(), SubjectTokenError> {

@@ -6,7 +6,7 @@ use mcx_token_broker::jose::{Algorithm, SigningKey};
 use mcx_token_broker::sandbox::Endpoint;
 use serde_json::{Value, json};
 
-use crate::support::broker::Answer;
+use crate::support::broker::{Answer, Broker};
 use crate::support::ca::Ca;
 use crate::support::federation::{
     CLIENT, Federation, GROUP_MANAGEMENT, PARTNER, Setup, partner_toml, signing_keys,
@@ -77,12 +77,11 @@ async fn our_own_secrets_at_identity_servers_are_replaced() {
     let federation = Setup::new().start().await;
     let post = |name: &str| format!("authentication = \"client_secret_post\"\nsecret_file = {:?}", at(name));
     let broker = federation.broker.read("broker.toml");
-    federation.broker.write("broker.toml", &replaced_credentials(&broker, "broker-secret", &post("home")));
+    let broker = replaced_credentials(&broker, "broker-secret", &post("home"));
     let partner = federation.broker.read(PARTNER_FILE);
-    federation
-        .broker
-        .write(PARTNER_FILE, &replaced_credentials(&partner, "partner-secret", &post("partner")));
-    reloaded(&federation).await;
+    let partner = replaced_credentials(&partner, "partner-secret", &post("partner"));
+    let broker = Broker::start(&broker, &[(PARTNER, partner)], &federation.clock);
+    let federation = federation.with(broker);
     assert_eq!(federation.exchange(&[]).await.status, 200);
 
     place(directory.path(), "home", "newer-home");
@@ -249,12 +248,16 @@ async fn a_bad_file_leaves_what_was_and_says_where_and_what() {
     federation.broker.write("broker.toml", &broker);
     assert_eq!(federation.broker.reload().await.status, 409, "the partner's file is still bad");
     assert!(served().await, "and the partner as it was");
-    // The name of the bad partner is taken by a good file: one name means one partner.
-    federation.broker.write("partners/thief.toml", &partner);
-    assert_eq!(federation.broker.reload().await.json()["changed"], json!([PARTNER, "thief"]));
+    // A new file does not get the requests that are meant for the one that served them.
+    federation.broker.write("partners/a-thief.toml", &partner);
+    let answer = federation.broker.reload().await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["changed"]), (409, &json!([])));
+    assert!(answer.text.contains("a-thief.toml"), "{}", answer.text);
     assert!(served().await);
+    let stolen = federation.exchange(&[("resource", ""), ("audience", "a-thief")]).await;
+    assert_eq!(stolen.text_of("error"), "invalid_target");
 
-    std::fs::remove_file(federation.broker.directory().join("partners/thief.toml")).unwrap();
+    std::fs::remove_file(federation.broker.directory().join("partners/a-thief.toml")).unwrap();
     federation.broker.write(PARTNER_FILE, &partner);
     reloaded(&federation).await;
     assert!(served().await);
@@ -266,7 +269,11 @@ async fn what_counts_from_the_start_on_only_is_named() {
     let federation = Setup::new().start().await;
     let changed = federation.broker.read("broker.toml").replace("workers = 1", "workers = 2");
     federation.broker.write("broker.toml", &changed);
-    assert_eq!(reloaded(&federation).await["restart"], json!(["server"]));
+    // What partners are made of comes from there, too: half of it is worse than none.
+    let partner = federation.broker.read(PARTNER_FILE);
+    federation.broker.write(PARTNER_FILE, &format!("display_name = \"other\"\n{partner}"));
+    let report = reloaded(&federation).await;
+    assert_eq!((&report["restart"], &report["changed"]), (&json!(["server"]), &json!([])));
 }
 
 /// As Kubernetes replaces a ConfigMap or a Secret: the files are links, through a link that is moved.
@@ -330,10 +337,15 @@ async fn the_admin_token_is_replaced() {
     let federation = Setup::new().broker(&format!("[admin]\nbearer_token_file = {file:?}\n")).start().await;
     let reload = async |token: &str| {
         let url = format!("{}/api/reload", federation.broker.admin_url());
-        Answer::of(http().post(url).bearer_auth(token)).await.status.as_u16()
+        let request = http().post(url).bearer_auth(token).header("content-type", "application/json");
+        Answer::of(request).await.status.as_u16()
     };
     assert_eq!([reload("new").await, reload("old").await], [401, 200]);
     place(directory.path(), "token", "new");
     assert_eq!(reload("old").await, 200, "the last time");
     assert_eq!([reload("old").await, reload("new").await], [401, 200]);
+
+    let open = federation.broker.read("broker.toml").replace(&format!("bearer_token_file = {file:?}"), "");
+    federation.broker.write("broker.toml", &open);
+    assert_eq!([reload("new").await, reload("").await], [200, 401], "taken out, it goes on until a restart");
 }

@@ -328,6 +328,7 @@ async fn bad_files(scene: &mut Scene) {
     for bad in [format!("secret = [\"{FROM_A_PEER}\"]\n{partner}"), format!("resource = \"{FROM_A_PEER}\n")] {
         broker.write("partners/county-fire.toml", &bad);
         let request = http().post(format!("{}/api/reload", scene.admin)).bearer_auth(ADMIN_TOKEN);
+        let request = request.header("content-type", "application/json");
         let answer = Answer::of(request).await;
         assert_eq!(answer.status, 409, "{}", answer.text);
         scene.answers.push(answer.text);

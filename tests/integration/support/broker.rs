@@ -96,7 +96,8 @@ impl Broker {
 
     /// Has the files read again; what comes of it.
     pub(crate) async fn reload(&self) -> Answer {
-        Answer::of(http().post(format!("{}/api/reload", self.admin_url()))).await
+        let request = http().post(format!("{}/api/reload", self.admin_url()));
+        Answer::of(request.header("content-type", "application/json")).await
     }
 
     /// Posts a form to the token endpoint.
