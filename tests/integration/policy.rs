@@ -79,6 +79,16 @@ async fn a_rule_counts_for_what_is_kept_too() {
     assert_eq!(federation.partner.requests(Endpoint::Token), 1);
 }
 
+/// It is good for whatever its bearer asks the partner for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_for_some_scopes_guards_security_tokens_whatever_is_asked_for() {
+    let rule = "[[rules]]\nname = \"r\"\nscopes = [\"3gpp:mc:other\"]\nrequire = { role = [\"x\"] }";
+    let federation = Setup::new().broker(rule).start().await;
+    assert_eq!(federation.exchange(&[]).await.status, 200, "another scope");
+    let security = [("requested_token_type", "urn:ietf:params:oauth:token-type:jwt")];
+    assert_eq!(federation.exchange(&security).await.text_of("error"), "invalid_scope");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_says_who_acts_is_refused_or_told_on() {
     let acted_for = json!({"act": {"sub": "dispatcher-7", "act": {"sub": "robot"}}});
