@@ -9,8 +9,9 @@ use actix_web::http::header::{
 };
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{HttpRequest, HttpResponse};
+use serde_json::json;
 
-use super::AdminApi;
+use super::{AdminApi, body};
 use crate::client::ClientCertificate;
 
 /// By whom a browser's request was made (Fetch Metadata).
@@ -38,6 +39,16 @@ pub(super) fn refuse(request: &HttpRequest, api: &AdminApi) -> Option<HttpRespon
     let is_allowed = !is_guarded || shows_certificate(request, api) || bears_token(request, api);
     let refusal = || HttpResponse::Unauthorized().insert_header((WWW_AUTHENTICATE, "Bearer")).finish();
     (!is_allowed).then(refusal)
+}
+
+/// The same to somebody who may not change anything. The body must be declared as JSON: a web page cannot send that to another
+/// origin without being asked, so no page that an operator happens to visit changes anything here.
+pub(super) fn refuse_change(request: &HttpRequest, api: &AdminApi) -> Option<HttpResponse> {
+    refuse(request, api).or_else(|| {
+        let error = || json!({ "error": "Content-Type must be application/json" });
+        let refusal = || HttpResponse::UnsupportedMediaType().json(error());
+        (!body::is_declared_as(request, "application/json")).then(refusal)
+    })
 }
 
 /// Whether the connection has a certificate: any of `admin.tls.client_ca_file` is an operator's.

@@ -29,15 +29,10 @@ enum Whose {
     All(bool),
 }
 
-/// Purges. The body must be declared as JSON: a web page cannot send that to another origin without being asked, so no
-/// page that an operator happens to visit purges here.
+/// Purges.
 pub async fn post(request: HttpRequest, mut payload: Payload, api: Data<AdminApi>) -> HttpResponse {
-    if let Some(refusal) = admin::refuse(&request, &api) {
+    if let Some(refusal) = admin::refuse_change(&request, &api) {
         return refusal;
-    }
-    if !body::is_declared_as(&request, "application/json") {
-        return HttpResponse::UnsupportedMediaType()
-            .json(json!({ "error": "Content-Type must be application/json" }));
     }
     let bytes = match body::bounded(&mut payload, MAX_BODY_BYTES, BODY_TIMEOUT).await {
         Ok(bytes) => bytes,

@@ -3,10 +3,9 @@
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
-use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{AdminApi, admin, body};
+use super::{AdminApi, admin};
 
 /// What came of reading the files again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -63,13 +62,8 @@ impl Asked {
 
 /// Reads the files again: 200 if all is well, 409 with what is wrong.
 pub async fn post(request: HttpRequest, api: Data<AdminApi>) -> HttpResponse {
-    if let Some(refusal) = admin::refuse(&request, &api) {
+    if let Some(refusal) = admin::refuse_change(&request, &api) {
         return refusal;
-    }
-    // As for a purge: no web page can send that to another origin without being asked.
-    if !body::is_declared_as(&request, "application/json") {
-        return HttpResponse::UnsupportedMediaType()
-            .json(json!({ "error": "Content-Type must be application/json" }));
     }
     match api.reloads.ask().await {
         Some(report) if report.problems.is_empty() => HttpResponse::Ok().json(report),

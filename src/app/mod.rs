@@ -25,11 +25,11 @@ use crate::jose::{Algorithm, SigningKey};
 use crate::oauth::security_token::SecurityTokenSource;
 use crate::partner::PartnerRegistry;
 use crate::random::RequestIds;
-use crate::server::{self, Running, ServerError, ServerSettings, ShownCertificate};
+use crate::server::{self, Running, ServerError, ServerSettings};
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
 use partners::KnownPartners;
-use reload::Reloader;
+use reload::{Reloader, Replaced};
 
 /// A wired broker that does not listen yet.
 #[derive(Debug)]
@@ -42,19 +42,6 @@ pub struct App {
     audit_file: Option<PathBuf>,
     reloader: Reloader,
     reload_requests: ReloadRequests,
-}
-
-/// What is replaced when files change.
-#[derive(Debug)]
-struct Owned {
-    clock: Clock,
-    metrics: Metrics,
-    exchange: Arc<Exchange>,
-    cache: Arc<TokenCache>,
-    partners: KnownPartners,
-    certificates: [Option<ShownCertificate>; 2],
-    bearer_token: AdminToken,
-    own_key: Option<SigningKey>,
 }
 
 impl App {
@@ -132,7 +119,7 @@ impl<'c> Wiring<'c> {
         let admin = &self.configuration.admin;
         let bearer_token: AdminToken =
             Arc::new(ArcSwapOption::new(self.configuration.admin.bearer_token.clone().map(Arc::new)));
-        let owned = Owned {
+        let replaced = Replaced {
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             exchange: Arc::clone(&exchange),
@@ -170,7 +157,7 @@ impl<'c> Wiring<'c> {
             home_keys,
             cache,
             audit_file: self.configuration.audit.file.clone(),
-            reloader: Reloader::new(self.configuration, owned),
+            reloader: Reloader::new(self.configuration, replaced),
             reload_requests,
         })
     }

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::MissedTickBehavior;
 
+use super::Wiring;
 use super::partners::{KnownPartners, revocation_guard};
-use super::{Owned, Wiring};
 use crate::api::{AdminToken, ReloadReport, ReloadRequests};
 use crate::cache::TokenCache;
 use crate::clock::Clock;
@@ -27,20 +27,26 @@ use crate::telemetry::metrics::Metrics;
 /// (Kubernetes) or it was renamed into place.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What a reload needs, and what it compares with.
+/// What is replaced when files change, and what the new is made with.
+#[derive(Debug)]
+pub(super) struct Replaced {
+    pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
+    pub(super) exchange: Arc<Exchange>,
+    pub(super) cache: Arc<TokenCache>,
+    pub(super) partners: KnownPartners,
+    pub(super) certificates: [Option<ShownCertificate>; 2],
+    pub(super) bearer_token: AdminToken,
+    /// The key of this process's own, where the operator states none.
+    pub(super) own_key: Option<SigningKey>,
+}
+
+/// Reads files again, and compares with how they were.
 #[derive(Debug)]
 pub(super) struct Reloader {
     sources: Sources,
     partners_directory: PathBuf,
-    clock: Clock,
-    metrics: Metrics,
-    exchange: Arc<Exchange>,
-    cache: Arc<TokenCache>,
-    partners: KnownPartners,
-    certificates: [Option<ShownCertificate>; 2],
-    bearer_token: AdminToken,
-    /// The key of this process's own, where the operator states none.
-    own_key: Option<SigningKey>,
+    replaced: Replaced,
     /// Sections that count from the start on only, as they were then.
     fixed: Vec<(&'static str, String)>,
     files: Vec<PathBuf>,
@@ -60,18 +66,11 @@ struct Stamp {
 }
 
 impl Reloader {
-    pub(super) fn new(configuration: &Configuration, owned: Owned) -> Self {
+    pub(super) fn new(configuration: &Configuration, replaced: Replaced) -> Self {
         let mut reloader = Self {
             sources: configuration.sources.clone(),
             partners_directory: configuration.partners_directory.clone(),
-            clock: owned.clock,
-            metrics: owned.metrics,
-            exchange: owned.exchange,
-            cache: owned.cache,
-            partners: owned.partners,
-            certificates: owned.certificates,
-            bearer_token: owned.bearer_token,
-            own_key: owned.own_key,
+            replaced,
             fixed: fixed_sections(configuration),
             files: configuration.files.clone(),
             seen: BTreeMap::new(),
@@ -86,7 +85,7 @@ impl Reloader {
     pub(super) async fn run(mut self, mut requests: ReloadRequests) {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let metrics = self.metrics.clone();
+        let metrics = self.replaced.metrics.clone();
         loop {
             let asked = tokio::select! {
                 asked = requests.next() => match asked {
@@ -143,14 +142,14 @@ impl Reloader {
             Err(problems) => ReloadReport { problems: told(&problems), ..ReloadReport::default() },
         };
         self.tell(&report);
-        self.metrics.reloaded(report.problems.is_empty());
+        self.replaced.metrics.reloaded(report.problems.is_empty());
         report
     }
 
     /// Puts the whole in place, or nothing of it.
     fn apply(&mut self, configuration: &Configuration) -> Result<ReloadReport, Vec<Problem>> {
-        let mut wiring = Wiring::new(configuration, &self.clock, self.metrics.clone());
-        wiring.signing = match &self.own_key {
+        let mut wiring = Wiring::new(configuration, &self.replaced.clock, self.replaced.metrics.clone());
+        wiring.signing = match &self.replaced.own_key {
             Some(own) if configuration.signing.is_empty() => vec![own.clone()],
             _ => wiring.signing_keys(),
         };
@@ -159,7 +158,7 @@ impl Reloader {
         let sealing = wiring.sealing_keys();
         let rules = wiring.rules();
         let certificates = wiring.server().certificates();
-        if !self.partners.is_empty() && !configuration.partners_directory.is_dir() {
+        if !self.replaced.partners.is_empty() && !configuration.partners_directory.is_dir() {
             let remedy = "create it, or start again without partners";
             wiring.problem(
                 &configuration.partners_directory,
@@ -175,44 +174,44 @@ impl Reloader {
         // What partners are made of comes from these, too, and half of it would count: whose the user is, and who issues.
         let are_as_started = !restart.iter().any(|section| matches!(*section, "server" | "home"));
         let (partners, unusable) = if are_as_started {
-            wiring.partners(&self.partners)
+            wiring.partners(&self.replaced.partners)
         } else {
-            (self.partners.clone(), Vec::new())
+            (self.replaced.partners.clone(), Vec::new())
         };
         let problems = unusable.iter().flat_map(|partner: &UnusablePartner| &partner.problems);
         let mut report = ReloadReport { problems: told(problems), ..ReloadReport::default() };
-        report.changed = partners.changed_from(&self.partners);
+        report.changed = partners.changed_from(&self.replaced.partners);
         report.restart = restart;
         let signing = SigningKeys::new(&wiring.signing);
 
-        let clients = self.exchange.definitions().clients.replaced_by(clients);
+        let clients = self.replaced.exchange.definitions().clients.replaced_by(clients);
         let partners_registry = PartnerRegistry::new(partners.all());
-        self.exchange.redefine(Definitions { clients, partners: partners_registry, rules });
-        self.exchange.security_tokens.sign_with(signing);
+        self.replaced.exchange.redefine(Definitions { clients, partners: partners_registry, rules });
+        self.replaced.exchange.security_tokens.sign_with(signing);
         if let Some(registration) = registration.filter(|_| are_as_started) {
-            self.exchange.security_tokens.idm().authenticate_as(registration);
+            self.replaced.exchange.security_tokens.idm().authenticate_as(registration);
         }
         if let Some(keys) = sealing {
-            self.cache.seal_with(&keys);
+            self.replaced.cache.seal_with(&keys);
         }
-        for (shown, certificate) in self.certificates.iter().zip(&certificates) {
+        for (shown, certificate) in self.replaced.certificates.iter().zip(&certificates) {
             if let (Some(shown), Some(certificate)) = (shown, certificate) {
                 shown.show(certificate);
             }
         }
         // Taken out, it counts until the next start: what guards the listener beside it is not replaced either.
         if let Some(token) = &configuration.admin.bearer_token {
-            self.bearer_token.store(Some(Arc::new(token.clone())));
+            self.replaced.bearer_token.store(Some(Arc::new(token.clone())));
         }
         for gone in report.changed.iter().filter(|id| !partners.have(id)) {
-            self.metrics.unguarded(gone);
-            self.metrics.unguarded(&revocation_guard(gone));
+            self.replaced.metrics.unguarded(gone);
+            self.replaced.metrics.unguarded(&revocation_guard(gone));
         }
-        self.partners = partners;
+        self.replaced.partners = partners;
         self.files.clone_from(&configuration.files);
         self.partners_directory.clone_from(&configuration.partners_directory);
-        if configuration.signing.is_empty() && self.own_key.is_none() {
-            self.own_key = wiring.signing.first().cloned();
+        if configuration.signing.is_empty() && self.replaced.own_key.is_none() {
+            self.replaced.own_key = wiring.signing.first().cloned();
         }
         // What changed since it was read is another change.
         let read = std::mem::take(&mut self.seen);

@@ -80,18 +80,16 @@ impl Exchange {
         if !permitted {
             return Err(Denied::MayAct.into());
         }
-        let stated = || {
-            let user = self.subject_tokens.acting(&delegation)?;
+        let stated = delegation.acting().zip(self.subject_tokens.acting(&delegation)).map(|(id, user)| {
             let presented = Presented { user, session: None, ..presented(subject) };
-            Some(Actor { id: delegation.acting()?.to_owned(), identity: user, presented, proof: None })
-        };
-        let stated = stated();
-        self.check_not_revoked(&presented(subject), stated.as_ref())?;
-        let actor = actor.or(stated);
+            Actor { id: id.to_owned(), identity: user, presented, proof: None }
+        });
         // An act that names nobody.
-        if delegation.is_acted_for() && delegation.acting().is_none() {
+        if delegation.is_acted_for() && stated.is_none() {
             return Err(Denied::Delegated.into());
         }
+        self.check_not_revoked(&presented(subject), stated.as_ref())?;
+        let actor = actor.or(stated);
         self.note_actor(actor.as_ref(), attempt);
         Ok(actor)
     }

@@ -98,6 +98,15 @@ impl<'c> Delegation<'c> {
     }
 }
 
+/// Who acts, or may, is not passed over because the answer alone says it.
+pub(super) fn check_agreement(token: &Claims, answer: &Claims) -> Result<(), ClaimError> {
+    let differs = |name: &&str| answer.get(name).is_some_and(|stated| token.get(name) != Some(stated));
+    match ["act", "may_act"].into_iter().find(differs) {
+        Some(name) => Err(ClaimError { name: name.to_owned(), expected: "what the token itself says" }),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

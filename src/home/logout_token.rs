@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use super::acceptance::session_digest;
 use super::keys::{HomeKeys, KeyError};
-use super::subject_token::session_digest;
 use crate::clock::{Clock, Timestamp};
 use crate::idm::IdmError;
 use crate::jose::{Algorithm, ClaimError, JoseError, ReplayMemory, UnverifiedToken};

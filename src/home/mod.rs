@@ -1,5 +1,6 @@
 //! Our identity domain: who the user is (the subject token), and the security token that vouches for them elsewhere.
 
+pub mod acceptance;
 pub mod delegation;
 pub mod introspection;
 pub mod keys;
@@ -8,11 +9,10 @@ mod remembered;
 pub mod security_token;
 pub mod subject_token;
 
+pub use acceptance::{NamedIn, SubjectTokenSettings};
 pub use delegation::{ActorToken, Delegation};
 pub use introspection::{IntrospectionMode, Introspector};
 pub use keys::{HomeKeys, RemoteKeys};
 pub use logout_token::{Logout, LogoutTokenError, LogoutTokenSettings, LogoutTokens};
 pub use security_token::{SecurityTokenError, SecurityTokenRequest, SecurityTokens, SigningKeys};
-pub use subject_token::{
-    NamedIn, Signature, Subject, SubjectTokenError, SubjectTokenSettings, SubjectTokens, User,
-};
+pub use subject_token::{Signature, Subject, SubjectTokenError, SubjectTokens, User};

@@ -84,6 +84,22 @@ async fn who_acts_for_the_user_of_an_opaque_token_is_not_passed_over() {
     }
 }
 
+/// A JWT that says nothing of it, and an answer that does.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_acts_by_the_answer_alone_is_not_passed_over() {
+    let federation = start(Format::Jwt, "always").await;
+    let token = federation.home_token("alice");
+    for member in ["act", "may_act"] {
+        let fault = Fault::Set { member: member.to_owned(), value: json!({"sub": "bob"}) };
+        federation.home.fault(Endpoint::Introspect, fault);
+        assert_eq!(federation.exchange_token(&token, &[]).await.outcome(), refused(), "{member}");
+        federation.home.clear(Endpoint::Introspect);
+        federation.hand.advance(REMEMBERED);
+        assert_eq!(federation.exchange_token(&token, &[]).await.status, 200);
+        federation.hand.advance(REMEMBERED);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_counts_for_seconds_only() {
     let federation = start(Format::Opaque, "opaque").await;
