@@ -245,11 +245,12 @@ impl TokenCache {
 
     /// Keeps what was obtained since `fence`, in Redis first: a refresh token that replaced another is written down before
     /// its access token is used. `None`: the user was purged meanwhile, or, as far as can be told, may have been: the lock
-    /// was not ours any more. The token must not be used.
+    /// was not ours any more. The token must not be used. `session`: of the home IdM, which has obtained it.
     pub async fn keep(
         &self,
         key: &CacheKey,
         token: CachedToken,
+        session: Option<[u8; 8]>,
         fence: Fence,
         lock: Option<&Lock>,
     ) -> Option<Kept> {
@@ -263,23 +264,17 @@ impl TokenCache {
             // Side by side: one round trip's time.
             let noted_for = lifetime.max(now.until(token.expires_at));
             let noted = redis.note_issued(key, &token, noted_for);
-            let (kept, ()) = tokio::join!(redis.keep(lock, &token, lifetime), noted);
+            let session = async {
+                if let Some(session) = session {
+                    redis.note_session(session, &key.user, noted_for).await;
+                }
+            };
+            let (kept, (), ()) = tokio::join!(redis.keep(lock, &token, lifetime), noted, session);
             if kept == Some(false) {
                 return None;
             }
         }
         self.memory.put(key, token, now, || self.marks.allow(&key.user, fence))
-    }
-
-    /// Notes that a session has obtained a token for this user, for as long as that is kept.
-    pub async fn note_session(&self, session: [u8; 8], user: &[u8; 16], token: &CachedToken) {
-        let now = self.clock.now();
-        let lifetime = self.lifetimes.kept(token, now).max(now.until(token.expires_at));
-        if let Some(redis) = &self.redis
-            && !lifetime.is_zero()
-        {
-            redis.note_session(session, user, lifetime).await;
-        }
     }
 
     /// The user for whom a session has obtained tokens, at whichever replica.

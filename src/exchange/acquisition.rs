@@ -76,11 +76,8 @@ impl Acquisition {
         let fresh = cache.while_locked(lock.as_ref(), self.fresh(last, lock.as_ref())).await;
         match fresh.and_then(|token| self.still_stands(token)) {
             Ok(token) => {
-                let kept = cache.keep(&self.key, token, fence, lock.as_ref()).await;
-                if let (Some(session), Some(kept)) = (self.chain.presented.session, &kept) {
-                    cache.note_session(session, &self.key.user, kept).await;
-                }
-                Ok(kept)
+                let session = self.chain.presented.session;
+                Ok(cache.keep(&self.key, token, session, fence, lock.as_ref()).await)
             }
             Err(error) => {
                 cache.give_up(lock.as_ref()).await;

@@ -9,7 +9,7 @@ use crate::support::broker::{Answer, Broker};
 use crate::support::federation::{CLIENT, Federation, PARTNER, Setup, merged};
 use crate::support::redis::{RIGHTS, Redis};
 use crate::support::tier::{is_listening, listens, listens_no_more, purged, token_at};
-use crate::support::{http, until};
+use crate::support::{http, stopwatch, until};
 
 /// What entries in memory may get old here: longer than any test, so that only the news of a purge takes them away.
 const MAX_AGE: &str = "1h";
@@ -48,6 +48,7 @@ async fn a_purge_takes_what_it_names_from_every_tier_of_every_replica() {
                 assert_eq!(token_at(&federation, other, user).await, token, "{whose}: shared");
                 before.push(token);
             }
+            let elapsed = stopwatch();
             assert!(purged(&federation.broker, whose.clone()).await, "{whose}");
             for (user, token, goes) in [("alice", &before[0], alice_goes), ("bob", &before[1], bob_goes)] {
                 let here = token_at(&federation, &federation.broker, user).await;
@@ -57,6 +58,7 @@ async fn a_purge_takes_what_it_names_from_every_tier_of_every_replica() {
                 })
                 .await;
             }
+            assert!(elapsed() < Duration::from_secs(1), "{whose}: {:?}", elapsed());
         }
     }
 }
