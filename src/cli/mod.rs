@@ -9,6 +9,7 @@ mod keys;
 mod login;
 mod mcx_client;
 mod output;
+mod partners;
 mod peer;
 mod private_file;
 #[cfg(feature = "sandbox")]
@@ -58,6 +59,9 @@ enum Command {
     Serve(serve::Serve),
     /// Check the configuration and every partner file; calls nobody
     Check(check::Check),
+    /// The files of partner domains
+    #[command(subcommand)]
+    Partners(partners::PartnersCommand),
     /// Act as an MCX client: sign a user in, exchange a token
     #[command(subcommand)]
     Token(Box<token::TokenCommand>),
@@ -78,7 +82,11 @@ enum Command {
 
 impl Command {
     fn reads_configuration(&self) -> bool {
-        matches!(self, Self::Serve(_) | Self::Check(_))
+        match self {
+            Self::Serve(_) | Self::Check(_) => true,
+            Self::Partners(command) => command.reads_configuration(),
+            _ => false,
+        }
     }
 }
 
@@ -94,6 +102,7 @@ impl Cli {
         let outcome = match self.command {
             Command::Serve(command) => command.run(self.configuration).await,
             Command::Check(command) => command.run(self.configuration),
+            Command::Partners(command) => command.run(),
             Command::Token(command) => command.run().await,
             Command::Keys(command) => command.run(),
             Command::Health(command) => command.run().await,

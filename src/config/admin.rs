@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::file::NamedFile;
@@ -23,13 +24,19 @@ pub struct Admin {
     pub tls: Option<ListenerTls>,
 }
 
-#[derive(Debug, Deserialize)]
+/// The listener for operators.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct AdminTable {
-    #[serde(deserialize_with = "value::address")]
+    /// `/live`, `/ready`, `/metrics`, `/api/partners`, `/api/purge`, `/api/reload`.
+    #[serde(with = "value::Address")]
     listen: SocketAddr,
+    /// What requests for anything but `/live` and `/ready` bear. This or `tls.client_ca_file` is required when
+    /// `listen` is not loopback; with both, either will do.
     bearer_token: Option<Secret>,
+    /// The same from a file.
     bearer_token_file: Option<NamedFile>,
+    /// TLS of this listener; absent: plain HTTP.
     tls: Option<TlsTable>,
 }
 

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::file::NamedFile;
 
@@ -16,7 +17,7 @@ pub struct Audit {
 }
 
 /// How a user is written down.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AuditedUser {
     /// By a digest: the log says that it was the same one, and not who.
@@ -26,10 +27,14 @@ pub enum AuditedUser {
     Id,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Where decisions are written down.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct AuditTable {
+    /// One JSON object per decision is appended; absent: no audit log.
     file: Option<NamedFile>,
+    /// Whether `user_id`, the value of the first of `home.subject_claims` (and `actor_id`, of who acts), is written
+    /// down beside the digest.
     user: AuditedUser,
 }
 

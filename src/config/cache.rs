@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -105,36 +106,61 @@ impl fmt::Debug for SealingKey {
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// Where tokens are kept.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct CacheTable {
-    /// Secrets until they are known to carry no password.
-    #[serde(deserialize_with = "value::one_or_more_secrets")]
+    /// `redis://` or `rediss://` (TLS), all alike, never with a password; the first with the user name and database
+    /// of the data servers; absent: memory only.
+    #[serde(deserialize_with = "value::OneOrMoreSecrets::deserialize")]
+    #[schemars(with = "value::OneOrMoreSecrets")]
     redis: Vec<Secret>,
+    /// What the URLs lead to: one server; Sentinels, which name the primary; nodes of a Redis Cluster, which name the
+    /// others.
     redis_deployment: DeploymentName,
+    /// The name after `sentinel monitor`; required with `sentinel`, refused otherwise.
     redis_primary: Option<String>,
+    /// The ACL user at the Sentinels, when they ask for one.
     redis_sentinel_user: Option<String>,
+    /// The password at the Sentinels; better `redis_sentinel_password_file`.
     redis_sentinel_password: Option<Secret>,
+    /// The same from a file, read again before each connection.
     redis_sentinel_password_file: Option<NamedFile>,
+    /// The user's password, at all data servers; better `redis_password_file`.
     redis_password: Option<Secret>,
+    /// The same from a file, read again before each connection.
     redis_password_file: Option<NamedFile>,
-    #[serde(deserialize_with = "value::duration")]
+    /// For connecting, and again for one command; slower is a miss.
+    #[serde(with = "value::Period")]
     redis_timeout: Duration,
+    /// CA certificates trusted instead of the system's.
     redis_ca_file: Option<NamedFile>,
+    /// Most memory for entries.
     memory_bytes: u64,
-    #[serde(deserialize_with = "value::optional_duration")]
+    /// Age limit of the first tier: an older entry is asked for in Redis again.
+    #[serde(deserialize_with = "value::OptionalPeriod::deserialize")]
+    #[schemars(with = "value::OptionalPeriod")]
     memory_max_age: Option<Duration>,
-    #[serde(deserialize_with = "value::duration")]
+    /// A token with less left is not served.
+    #[serde(with = "value::Period")]
     margin: Duration,
-    #[serde(deserialize_with = "value::duration")]
+    /// Longest life of an entry.
+    #[serde(with = "value::Period")]
     max_lifetime: Duration,
-    #[serde(deserialize_with = "value::duration")]
+    /// A definite refusal of a user is repeated for so long without asking the identity servers again; `0s`: not at
+    /// all.
+    #[serde(with = "value::Period")]
     remember_refusals: Duration,
+    /// Tokens renewed at a time in the last fifth of their life, for each partner and by each replica, and up to
+    /// sixteen times as many that are nearly at their end; `0`: none.
     renewals_per_partner: usize,
+    /// 32 bytes each, hex or base64 (`openssl rand -hex 32`); the first seals, all open. Absent with Redis: each
+    /// process makes one of its own, so replicas do not share tokens and none outlives a restart.
     sealing_key_files: Vec<NamedFile>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+/// What the URLs of Redis lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum DeploymentName {
     #[default]

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::{Host, Url};
 
 use super::file::{NamedFile, TextFile};
 use super::findings::Findings;
 use super::registration::{Method, check_algorithms, secret_of};
+use super::schema::AlgorithmName;
 use super::value::{self, ALGORITHMS, texts};
 use crate::oauth::scope::ScopeSet;
 use crate::secret::Secret;
@@ -83,24 +85,42 @@ impl Selection {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// A client of the broker.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct ClientTable {
+    /// The client id, as the home server has it.
     id: String,
+    /// How it proves itself; required.
     authentication: Option<Method>,
+    /// The client secret, for `client_secret_basic` and `client_secret_post`; better `secret_file`.
     secret: Option<Secret>,
+    /// The client secret, from a file.
     secret_file: Option<NamedFile>,
+    /// Another secret that counts as well, while the client goes over from one to the other.
     second_secret_file: Option<NamedFile>,
+    /// The client's public keys, for `private_key_jwt`.
     jwks_file: Option<NamedFile>,
+    /// Signature algorithms accepted for its assertions.
+    #[schemars(with = "Vec<AlgorithmName>")]
     algorithms: Option<Vec<String>>,
+    /// The subject that its certificate must have, as RFC 4514 writes it.
     tls_client_auth_subject_dn: String,
+    /// A DNS name that its certificate must have, compared without case; no pattern, neither here nor there.
     tls_client_auth_san_dns: String,
+    /// A URI that its certificate must have, compared character by character.
     tls_client_auth_san_uri: String,
+    /// Partners it may ask for; `["*"]`: all.
     partners: Vec<String>,
-    #[serde(deserialize_with = "value::optional_scopes")]
+    /// Scopes it may ask for.
+    #[serde(deserialize_with = "value::OptionalScopes::deserialize")]
+    #[schemars(with = "value::OptionalScopes")]
     scopes: Option<ScopeSet>,
+    /// Whose home tokens it may present; `["*"]`: anybody's, not with `authentication = "none"`.
     subject_clients: Option<Vec<String>>,
+    /// Whether it may say who acts for a user (`actor_token`, RFC 8693 section 2.1).
     actor_tokens: bool,
+    /// More are answered 429, with a burst of one second's worth; counted per replica, after authentication.
     requests_per_second: u32,
 }
 

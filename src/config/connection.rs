@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::file::{NamedFile, TextFile};
@@ -33,21 +34,32 @@ pub struct Connection {
     pub allow_http: bool,
 }
 
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+/// The limits of calls to one identity server.
+#[derive(Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct ConnectionTable {
-    #[serde(deserialize_with = "value::duration")]
+    /// TCP and TLS.
+    #[serde(with = "value::Period")]
     connect_timeout: Duration,
-    #[serde(deserialize_with = "value::duration")]
+    /// One whole call.
+    #[serde(with = "value::Period")]
     timeout: Duration,
+    /// Longest answer.
     max_response_bytes: u32,
+    /// Calls at a time.
     max_in_flight: u32,
+    /// Calls that wait for their turn; one more is refused at once (`partner_overloaded`).
     max_queued: u32,
+    /// How often one leg of one exchange is tried again, with a new assertion: no connection, 502, 503, 504.
     retries: u32,
+    /// So many failures within 10 to 20 s, being half of the calls, open the circuit breaker.
     breaker_failures: u32,
-    #[serde(deserialize_with = "value::duration")]
+    /// How long it is then left alone; twice as long each time that it still fails, up to 30 s.
+    #[serde(with = "value::Period")]
     breaker_pause: Duration,
+    /// CA certificates (PEM) trusted **instead of** the system's.
     ca_file: Option<NamedFile>,
+    /// Plain `http` beyond loopback.
     pub(super) allow_http: bool,
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::findings::Findings;
@@ -16,11 +17,15 @@ pub struct ExchangeLimits {
     pub max_waiting: usize,
 }
 
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+/// The limits of whole exchanges with one partner.
+#[derive(Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct ExchangeTable {
-    #[serde(deserialize_with = "value::optional_duration")]
+    /// Overall deadline, both legs; never later than the broker's.
+    #[serde(deserialize_with = "value::OptionalPeriod::deserialize")]
+    #[schemars(with = "value::OptionalPeriod")]
     timeout: Option<Duration>,
+    /// Requests that wait for this partner's tokens at a time; one more is refused at once.
     max_waiting: u32,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::findings::Findings;
@@ -15,28 +16,48 @@ use crate::oauth::scope::ScopeSet;
 use crate::oauth::security_token::LegScope;
 use crate::oauth::token_type;
 
-#[derive(Debug, Deserialize)]
+/// The second leg (B.7.4, B.7.5).
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct GrantTable {
+    /// RFC 7523 (B.7.4), RFC 8693 with the security token as subject, or RFC 6749 §4.4 with it as `client_assertion`
+    /// (authentik; then `client.authentication = "none"`).
     r#type: GrantType,
-    #[serde(deserialize_with = "value::leg_scope")]
+    /// `scope` of the second leg. What a list has beyond the client's own request is refused unless in
+    /// `tolerated_scopes`.
+    #[serde(with = "value::LegScopeForm")]
     scope: LegScope,
+    /// Further fixed parameters.
     parameters: BTreeMap<String, String>,
+    /// Token exchange only.
     subject_token_type: String,
+    /// Token exchange only.
     requested_token_type: String,
+    /// Sent as `audience`; absent: not sent.
     audience: String,
+    /// Sent as `resource`; absent: not sent.
     resource: String,
-    #[serde(deserialize_with = "value::duration")]
+    /// The lifetime when the answer has no `expires_in`; `0s`: such an answer is refused.
+    #[serde(with = "value::Period")]
     assumed_lifetime: Duration,
-    #[serde(deserialize_with = "value::duration")]
+    /// Longer lifetimes are cut.
+    #[serde(with = "value::Period")]
     max_lifetime: Duration,
-    #[serde(deserialize_with = "value::scopes")]
+    /// Scopes that the partner adds unasked: dropped from the answer. Any other wider answer is refused.
+    #[serde(with = "value::Scopes")]
     tolerated_scopes: ScopeSet,
+    /// Accepted `token_type`s of the answer, without case.
     token_types: Vec<String>,
+    /// Errors that mean "not this user".
     user_refusals: Vec<String>,
+    /// Errors that mean "not these credentials".
     credential_refusals: Vec<String>,
+    /// The partner's refresh token is kept, sealed, and used when the access token is nearly spent, for
+    /// `cache.max_lifetime` after the home server vouched for the user last. Not when it is forwarded.
     use_refresh_token: bool,
+    /// Hand the partner's refresh token to the client.
     forward_refresh_token: bool,
+    /// Hand the partner's ID token to the client.
     forward_id_token: bool,
 }
 

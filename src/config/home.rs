@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::connection::{Connection, ConnectionTable};
 use super::file::{NamedFile, TextFile};
 use super::findings::Findings;
 use super::placeholder::Placeholders;
 use super::registration::{Registration, RegistrationTable, check_algorithms};
+use super::schema::{AlgorithmName, PresetName};
 use super::value::{self, ALGORITHMS, texts};
 
 /// Longest leeway (B.2.1): more lets a token live on that its issuer has ended.
@@ -74,7 +76,7 @@ pub struct Home {
 }
 
 /// Which claims a home token has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenProfile {
     /// RFC 9068: the safe default.
@@ -85,7 +87,7 @@ pub enum TokenProfile {
 }
 
 /// When the home IdM is asked about a token.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Introspection {
     /// Opaque tokens are refused.
@@ -98,7 +100,7 @@ pub enum Introspection {
 }
 
 /// What a home token that is revoked takes with it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RevokedTokenTakes {
     /// All that was obtained for its user.
@@ -109,7 +111,7 @@ pub enum RevokedTokenTakes {
 }
 
 /// What becomes of home tokens that say that somebody acts for their user (`act`, RFC 8693 §4.1).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DelegatedTokens {
     /// They are refused.
@@ -120,7 +122,7 @@ pub enum DelegatedTokens {
 }
 
 /// Where a home token may name the broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BrokerNamedIn {
     /// `aud` contains it.
@@ -131,43 +133,76 @@ pub enum BrokerNamedIn {
     MayAct,
 }
 
-#[derive(Debug, Deserialize)]
+/// The identity domain whose users the broker serves.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct HomeTable {
-    /// Applied as a layer before this table is read.
+    /// A layer of what is known of a product: the name of a preset.
+    #[schemars(with = "PresetName")]
     preset: String,
+    /// `iss` of home tokens, compared exactly. May be absent only with `token_profile = "ts33180"` and stated keys.
     pub(super) issuer: String,
+    /// What is not stated here is asked from the issuer (RFC 8414, OpenID Connect Discovery).
     discovery: bool,
+    /// Where discovered endpoints may be besides the issuer's site: its host, hosts below it, and hosts beside it
+    /// (`login.` and `idm.` of one domain). Others are refused: metadata does not decide where credentials go.
     endpoint_hosts: Vec<String>,
+    /// The endpoint of the first leg; overrides discovery.
     token_endpoint: String,
+    /// The home key set; overrides discovery.
     jwks_uri: String,
+    /// The home key set itself.
     jwks_file: Option<NamedFile>,
+    /// Where tokens are introspected (RFC 7662); overrides discovery.
     introspection_endpoint: String,
+    /// Accepted `aud` of home tokens, one of these.
     audience: Vec<String>,
+    /// Which claims are required, and the default `subject_token_type`.
     pub(super) token_profile: TokenProfile,
+    /// Accepted signatures: RS/PS/ES 256, 384, 512, EdDSA. `none` and HS* are refused.
+    #[schemars(with = "Vec<AlgorithmName>")]
     algorithms: Vec<String>,
-    #[serde(deserialize_with = "value::duration")]
+    /// Clock difference forgiven.
+    #[serde(with = "value::Period")]
     leeway: Duration,
+    /// Accepted header types, without case; `""`: none.
     typ: Vec<String>,
+    /// Claims that name the user; the first present counts.
     subject_claims: Vec<String>,
+    /// Claims that name the client; the first present counts.
     client_id_claims: Vec<String>,
+    /// Claims that must be there; `client_id` means any of `client_id_claims`; `exp` always is required. `rfc9068`:
+    /// iss, aud, sub, exp, client_id. `ts33180`: exp, client_id.
     required_claims: Option<Vec<String>>,
+    /// Where a home token must name `home.client.id`, any of these; empty: not checked.
     broker_named_in: Vec<BrokerNamedIn>,
+    /// What becomes of home tokens that say who acts for their user (`act`).
     delegated_tokens: DelegatedTokens,
+    /// When the home server is asked about a token.
     introspection: Introspection,
-    #[serde(deserialize_with = "value::duration")]
+    /// How long an answer counts.
+    #[serde(with = "value::Period")]
     introspection_cache: Duration,
+    /// What goes when a client revokes a home token: all that was obtained for its user, or what that client
+    /// obtained. The token itself is refused to all either way.
     revoked_token_takes: RevokedTokenTakes,
+    /// Home tokens whose signature is not verified again, about 150 bytes each. Claims, policy and the key set are
+    /// looked at on every request all the same.
     remembered_tokens: usize,
-    #[serde(deserialize_with = "value::duration")]
+    /// Least time between fetches that unknown `kid`s cause.
+    #[serde(with = "value::Period")]
     key_refresh_cooldown: Duration,
-    #[serde(deserialize_with = "value::duration")]
+    /// Time between other fetches.
+    #[serde(with = "value::Period")]
     key_refresh_interval: Duration,
-    #[serde(deserialize_with = "value::duration")]
+    /// An `exp` further ahead is a mistake in units.
+    #[serde(with = "value::Period")]
     max_token_lifetime: Duration,
+    /// The broker's registration at the home server: for the first leg and introspection.
     client: Option<RegistrationTable>,
+    /// Limits of calls to the home server.
     connection: ConnectionTable,
-    /// Read with each partner file, as a layer under it.
+    /// Defaults of `[security_token]` for all partners.
     security_token: Option<super::security_token::SecurityTokenTable>,
 }
 

@@ -1,5 +1,6 @@
 //! `[idm]` of a partner file: the partner's identity server.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::findings::Findings;
@@ -21,13 +22,20 @@ pub struct Idm {
     pub endpoint_hosts: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
+/// The partner's identity server.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct IdmTable {
+    /// The partner's identity server; required.
     pub(super) issuer: String,
+    /// Endpoints that are not stated are asked from the issuer.
     discovery: bool,
+    /// Second leg; required without discovery.
     token_endpoint: String,
+    /// RFC 7009: told of tokens that were taken back. Absent here and there: tokens end when they end.
     revocation_endpoint: String,
+    /// Where discovered endpoints may be besides the issuer's site: its host, hosts below it, and hosts beside it
+    /// (`login.` and `idm.` of one domain). Others are refused: metadata does not decide where credentials go.
     endpoint_hosts: Vec<String>,
 }
 

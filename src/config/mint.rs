@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::findings::Findings;
 use super::partner::PartnerDefaults;
@@ -14,27 +15,40 @@ use crate::oauth::security_token::{AudienceForm, Demands, MintPlan};
 /// Claims that the broker sets itself.
 const OWN_CLAIMS: [&str; 9] = ["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "client_id", "scope"];
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// The form of `aud`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum FormName {
     ClientAndPartner,
     Single,
 }
 
-#[derive(Debug, Deserialize)]
+/// A security token of the broker's own (B.8).
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct MintTable {
+    /// `iss`: what the partner trusts, and finds keys for; absent: `server.issuer`.
     pub(super) issuer: String,
+    /// `aud` as B.8's array, or as one string.
     audience_form: Option<FormName>,
+    /// The home token's claim that becomes `sub`.
     subject_claim: String,
-    #[serde(deserialize_with = "value::duration")]
+    /// `exp` minus `iat`, which is 5 s back for partners without leeway.
+    #[serde(with = "value::Period")]
     lifetime: Duration,
+    /// Header; `""`: none.
     typ: String,
+    /// Whether the header has the key id.
     kid: bool,
+    /// Whether the token has a `jti`; a new one each time.
     jti: bool,
+    /// Claim: the broker's id at the partner (`{client_id}`).
     client_id: String,
+    /// Whether granted scopes go in.
     scope: bool,
+    /// Claims taken over from the home token.
     copied_claims: Vec<String>,
+    /// Further fixed claims; the broker's own are refused.
     claims: BTreeMap<String, String>,
 }
 

@@ -29,6 +29,7 @@ mod problem;
 mod read;
 mod registration;
 mod rules;
+pub mod schema;
 mod scopes;
 mod secrets;
 mod security_token;
@@ -44,6 +45,7 @@ mod tests;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use admin::Admin;
@@ -159,25 +161,39 @@ pub struct UnusablePartner {
     pub problems: Vec<Problem>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// The broker file: what a home domain states.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 struct BrokerTable {
+    /// The public listener.
     server: server::ServerTable,
+    /// The listener for operators.
     admin: admin::AdminTable,
+    /// What is demanded of the files that hold secrets.
     secrets: secrets::SecretsTable,
+    /// Logs.
     log: Log,
+    /// The audit log.
     audit: audit::AuditTable,
+    /// Where the partner files are.
     partners: PartnersTable,
+    /// The identity domain whose users the broker serves.
     home: home::HomeTable,
+    /// The broker's own keys.
     signing: signing::SigningTable,
+    /// Who may call the broker, and for which partners.
     clients: Vec<clients::ClientTable>,
+    /// Which users may have tokens of which partners.
     rules: Vec<rules::RuleTable>,
+    /// Where tokens are kept.
     cache: cache::CacheTable,
 }
 
-#[derive(Debug, Deserialize)]
+/// Where the partner files are.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 struct PartnersTable {
+    /// Where the partner files are; `--partners` overrides it.
     directory: NamedFile,
 }
 

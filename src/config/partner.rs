@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::connection::{Connection, ConnectionTable};
@@ -19,6 +20,7 @@ use super::preset;
 use super::problem::{Problem, Problems};
 use super::read;
 use super::registration::{Registration, RegistrationTable};
+use super::schema::PresetName;
 use super::scopes::Scopes;
 use super::security_token::{SecurityToken, SecurityTokenTable};
 use crate::oauth::grant::Grant;
@@ -92,20 +94,34 @@ impl PartnerDefaults {
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// A partner domain: partners/<id>.toml. The file's stem is the partner's id.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
-struct PartnerTable {
+pub(super) struct PartnerTable {
+    /// Whether the partner is served. When false, other faults of the file are warnings.
     enabled: bool,
+    /// The name for people; absent: the id.
     display_name: String,
+    /// What clients send as `resource` (B.7.2); required, and no other enabled partner's.
     resource: String,
+    /// Accepted as `audience`, beside the id; no other enabled partner's.
     domains: Vec<String>,
+    /// A layer of what is known of a product: the name of a preset.
+    #[schemars(with = "PresetName")]
     preset: String,
+    /// The partner's identity server.
     idm: IdmTable,
+    /// The broker's registration there (B.6).
     client: RegistrationTable,
+    /// The first leg: how the security token is obtained, and what it must be before it is sent on (B.7.2, B.8).
     security_token: SecurityTokenTable,
+    /// The second leg: how the security token is traded for an access token (B.7.4, B.7.5).
     grant: GrantTable,
+    /// What may be asked.
     scopes: Scopes,
+    /// Limits of calls.
     connection: ConnectionTable,
+    /// Limits of whole exchanges.
     exchange: ExchangeTable,
 }
 

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::file::{KeyFile, NamedFile, TextFile};
 use super::findings::Findings;
+use super::schema::AlgorithmName;
 use super::value::{self, ALGORITHMS};
 use crate::secret::Secret;
 
@@ -79,7 +81,7 @@ pub enum AssertionAudience {
 }
 
 /// How id and secret go into the Basic header.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CredentialsEncoding {
     /// Form-encoded first, as RFC 6749 §2.3.1 demands.
@@ -90,7 +92,7 @@ pub enum CredentialsEncoding {
 }
 
 /// `authentication`, inbound and outbound: the names of RFC 8414's `token_endpoint_auth_methods_supported`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Method {
     None,
@@ -101,23 +103,39 @@ pub(super) enum Method {
     TlsClientAuth,
 }
 
-#[derive(Debug, Deserialize)]
+/// What the broker is registered as at an identity server (B.6).
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct RegistrationTable {
+    /// The client id.
     pub(super) id: String,
+    /// How the broker proves to be that client.
     authentication: Method,
+    /// The client secret, for `client_secret_basic` and `client_secret_post`; better `secret_file`.
     secret: Option<Secret>,
+    /// The client secret, from a file.
     secret_file: Option<NamedFile>,
+    /// PEM or JWK. `private_key_jwt`: signs (absent: the first of `signing.keys`); `tls_client_auth`: required.
     key_file: Option<NamedFile>,
+    /// Signature algorithm of `private_key_jwt`; absent: what suits the key.
+    #[schemars(with = "AlgorithmName")]
     algorithm: Option<String>,
+    /// Header `kid`.
     key_id: Option<String>,
+    /// PEM chain for `tls_client_auth`.
     certificate_file: Option<NamedFile>,
+    /// `aud` of client assertions, one value.
     assertion_audience: String,
+    /// Header `typ`; `""`: none.
     assertion_typ: String,
-    #[serde(deserialize_with = "value::duration")]
+    /// `exp` minus `iat`.
+    #[serde(with = "value::Period")]
     assertion_lifetime: Duration,
+    /// Whether id and secret are form-encoded before Basic (RFC 6749 section 2.3.1).
     credentials_encoding: CredentialsEncoding,
+    /// Whether the body has `client_id`.
     client_id_in_body: Option<bool>,
+    /// Partner files only: the MCX client's own id is sent, to the letter of B.7.4. Needs `authentication = "none"`.
     pub(super) forward_client_id: bool,
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::clients::{Selection, selection};
@@ -24,14 +25,23 @@ pub struct Rule {
     pub require: BTreeMap<String, Selection>,
 }
 
-#[derive(Debug, Deserialize)]
+/// Which users may have tokens of which partners.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct RuleTable {
+    /// What refusals and the audit log call it: letters, digits, `-`, `_`, `.`.
     name: String,
+    /// Whose requests it concerns.
     clients: Vec<String>,
+    /// For tokens of which partners.
     partners: Vec<String>,
-    #[serde(deserialize_with = "value::optional_scopes")]
+    /// Only if one of these is asked for.
+    #[serde(deserialize_with = "value::OptionalScopes::deserialize")]
+    #[schemars(with = "value::OptionalScopes")]
     scopes: Option<ScopeSet>,
+    /// Claims of the home token with the accepted values; the claim's value, or an element of its list, must be one
+    /// of them. `["*"]`: any. `scope` is read as a list. A name that begins with `/` is a JSON pointer (RFC 6901)
+    /// into the claims.
     require: BTreeMap<String, Vec<String>>,
 }
 

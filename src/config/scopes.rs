@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::findings::Findings;
@@ -9,14 +10,14 @@ use super::value;
 use crate::oauth::scope::ScopeSet;
 
 /// Policy: which scopes may be asked of this partner.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub struct Scopes {
     /// What clients may ask for, as clients name it.
-    #[serde(deserialize_with = "value::scopes")]
+    #[serde(with = "value::Scopes")]
     pub allowed: ScopeSet,
     /// What a request without `scope` means; a subset of `allowed`.
-    #[serde(deserialize_with = "value::scopes")]
+    #[serde(with = "value::Scopes")]
     pub default: ScopeSet,
     /// Our name to the partner's, where it names scopes otherwise (Release 13 names, for example).
     pub map: BTreeMap<String, String>,

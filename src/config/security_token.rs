@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::findings::Findings;
 use super::home::TokenProfile;
@@ -11,6 +12,7 @@ use super::mint::MintTable;
 use super::partner::PartnerDefaults;
 use super::placeholder::Placeholders;
 use super::registration::check_algorithms;
+use super::schema::AlgorithmName;
 use super::value::{self, stated, texts};
 use crate::oauth::refusal::RefusalPattern;
 use crate::oauth::security_token::{Demands, ExchangePlan, HomeGrant, LegScope, SecurityTokenSource};
@@ -42,7 +44,8 @@ pub struct SecurityToken {
     pub demands: Demands,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+/// Where the security token comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum SourceName {
     #[default]
@@ -50,43 +53,71 @@ enum SourceName {
     Mint,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// What names the partner to the home server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Target {
     Resource,
     Audience,
 }
 
-#[derive(Debug, Deserialize)]
+/// The first leg: how the security token is obtained, and what it must be before it is sent on (B.7.2, B.8).
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct SecurityTokenTable {
+    /// Asked of the home server (RFC 8693; needs `[home.client]`), or signed by the broker.
     source: SourceName,
+    /// How the home server is asked: RFC 8693 (B.7.2), or RFC 7523 with the home token as assertion and
+    /// `requested_token_use=on_behalf_of`.
     grant: HomeGrant,
+    /// What its `aud` must carry, and what is minted.
     audience: String,
+    /// `aud` values that are as good.
     accepted_audiences: Vec<String>,
+    /// Which of the two the home server is sent.
     send: Vec<Target>,
+    /// Value of that parameter: a home server built to B.8 puts it into `aud`.
     resource_parameter: String,
+    /// Value of that parameter.
     audience_parameter: String,
-    #[serde(deserialize_with = "value::leg_scope")]
+    /// `scope` of the first leg.
+    #[serde(with = "value::LegScopeForm")]
     scope: LegScope,
+    /// How the home token is called.
     subject_token_type: String,
+    /// What is asked for.
     requested_token_type: String,
+    /// Further fixed parameters; those that the broker sets itself are refused, empty ones are left out.
     parameters: BTreeMap<String, String>,
+    /// Accepted answers; a missing member is accepted.
     issued_token_types: Vec<String>,
+    /// Accepted `token_type`s of the answer, without case.
     token_types: Vec<String>,
+    /// Errors that mean "this home token is refused" (the caller's to mend); all else is the operator's.
     subject_refusals: Vec<String>,
+    /// Accepted `iss`.
     issuers: Vec<String>,
+    /// `aud` must be one value, alone.
     single_audience: bool,
-    #[serde(deserialize_with = "value::duration")]
+    /// `exp` at most this long after `iat`.
+    #[serde(with = "value::Period")]
     max_lifetime: Duration,
-    #[serde(deserialize_with = "value::duration")]
+    /// `iat` at most this far back.
+    #[serde(with = "value::Period")]
     max_age: Duration,
-    #[serde(deserialize_with = "value::duration")]
+    /// `exp` at least this far ahead.
+    #[serde(with = "value::Period")]
     min_remaining: Duration,
+    /// Claims that must be there, beside exp, iss, aud.
     required_claims: Vec<String>,
+    /// The header must have a `kid`.
     kid: bool,
+    /// Accepted header types, without case; `""`: none.
     typ: Vec<String>,
+    /// Accepted signatures.
+    #[schemars(with = "Vec<AlgorithmName>")]
     algorithms: Vec<String>,
+    /// What is signed, with `source = "mint"`.
     mint: MintTable,
 }
 

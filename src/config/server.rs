@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::findings::Findings;
@@ -48,24 +49,40 @@ pub struct Server {
     pub tls: Option<ListenerTls>,
 }
 
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+/// The public listener.
+#[derive(Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct ServerTable {
-    #[serde(deserialize_with = "value::address")]
+    /// The public listener.
+    #[serde(with = "value::Address")]
     listen: SocketAddr,
+    /// Who the broker is: its metadata, `iss` of what it mints, `aud` of its clients' assertions.
     issuer: String,
+    /// The token endpoint.
     token_path: String,
+    /// Longest request body.
     max_body_bytes: u32,
+    /// Longest token taken from anybody, at least 256, at most `max_body_bytes`.
     max_token_bytes: u32,
-    #[serde(deserialize_with = "value::duration")]
+    /// Deadline of one exchange, both legs.
+    #[serde(with = "value::Period")]
     request_timeout: Duration,
+    /// Requests to the token, revocation and logout endpoints of everybody together, by each replica, counted before
+    /// anything is read; more are answered 429, with a burst of one second's worth.
     requests_per_second: u32,
+    /// Connections of each worker that are served at once; more wait in the kernel. Whoever sends bodies slowly can
+    /// make each take `max_body_bytes` of memory.
     max_connections: u32,
-    #[serde(deserialize_with = "value::duration")]
+    /// How long a connection without a whole request is kept, and 5 s at least (less with a shorter
+    /// `request_timeout`), to the second.
+    #[serde(with = "value::Period")]
     keep_alive: Duration,
-    #[serde(deserialize_with = "value::duration")]
+    /// How long requests in flight go on after the signal to stop.
+    #[serde(with = "value::Period")]
     shutdown_grace: Duration,
+    /// Worker threads.
     workers: Option<u16>,
+    /// TLS of this listener; absent: plain HTTP, behind a proxy.
     tls: Option<TlsTable>,
 }
 

@@ -1,10 +1,12 @@
 //! `[signing]`: the broker's own keys.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::file::{KeyFile, NamedFile};
 use super::findings::Findings;
 use super::registration::check_algorithm;
+use super::schema::AlgorithmName;
 
 /// One of the broker's keys. The first signs; all are published, so that a partner that still holds the old key set
 /// verifies what the new key signs only after it has seen it.
@@ -18,17 +20,25 @@ pub struct SigningKeyFile {
     pub kid: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// The broker's own keys.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct SigningTable {
+    /// The first signs what is minted, and the broker's client assertions without a key of their own; all are
+    /// published at `/jwks`. Empty: a key that lives as long as the process, with a warning.
     pub(super) keys: Vec<KeyTable>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// One of the broker's own keys.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table with key_file")]
 pub(super) struct KeyTable {
+    /// PEM or JWK; `mcx-token-broker keys generate` makes one.
     key_file: Option<NamedFile>,
+    /// Signature algorithm; absent: what suits the key.
+    #[schemars(with = "AlgorithmName")]
     algorithm: Option<String>,
+    /// Key id; absent: the thumbprint of the key.
     kid: Option<String>,
 }
 

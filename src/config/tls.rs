@@ -1,5 +1,6 @@
 //! `[server.tls]` and `[admin.tls]`: the certificate of a listener, and whose certificates it takes.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::file::{KeyFile, NamedFile, TextFile};
@@ -16,12 +17,17 @@ pub struct ListenerTls {
     pub client_ca: Option<TextFile>,
 }
 
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+/// The certificate of a listener, and whose certificates it takes.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 #[expect(clippy::struct_field_names, reason = "they are the keys")]
 pub(super) struct TlsTable {
+    /// PEM chain, leaf first.
     certificate_file: Option<NamedFile>,
+    /// PEM private key.
     key_file: Option<NamedFile>,
+    /// PEM certificates of the CAs of client certificates. With it the listener asks for one. At the admin listener
+    /// whoever shows one of theirs may do everything, so it is not the CA of clients.
     client_ca_file: Option<NamedFile>,
 }
 

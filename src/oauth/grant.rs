@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::refusal::RefusalPattern;
 use super::scope::ScopeSet;
 use super::security_token::LegScope;
 
 /// How the second leg asks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum GrantType {
     /// RFC 7523 §2.1 (B.7.4).

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::refusal::RefusalPattern;
 use super::scope::ScopeSet;
@@ -62,7 +63,7 @@ pub struct ExchangePlan {
 }
 
 /// How the home IdM is asked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HomeGrant {
     /// RFC 8693 (B.7.2).

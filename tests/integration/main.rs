@@ -50,6 +50,7 @@ mod remembered;
 mod renewal;
 mod revocation;
 mod samples;
+mod schema;
 mod secrets;
 mod seeds;
 mod shift_change;

@@ -7,6 +7,7 @@ mod presets;
 mod problems;
 mod reference;
 mod rules;
+mod schema;
 mod secrets;
 
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use super::*;
 const REFERENCE: &str = include_str!("../../../docs/configuration.md");
 
 /// The keys in the table under the heading.
-fn documented(heading: &str) -> BTreeSet<String> {
+pub(super) fn documented(heading: &str) -> BTreeSet<String> {
     let section = REFERENCE
         .split("\n### ")
         .find_map(|section| section.strip_prefix(&format!("{heading}\n")))
