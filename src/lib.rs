@@ -16,6 +16,8 @@
 //!    legs call an [`idm`] through [`http`].
 //! 8. [`api::token`] renders what is left of its life.
 //!
+//! What goes wrong on a leg is explained by [`diagnosis`].
+//!
 //! [`exchange::Exchange::token`] reads like that list. [`app`] wires it all from [`config`]; `cli` is what a person
 //! types; `sandbox` is a stand-alone identity server for the demonstration and the tests.
 #![cfg_attr(
@@ -30,6 +32,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod diagnosis;
 pub mod exchange;
 pub mod home;
 pub mod http;

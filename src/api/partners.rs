@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::{AdminApi, admin};
 use crate::clock::{Timestamp, millis};
+use crate::diagnosis::{self, File};
 use crate::home::Introspector;
 use crate::idm::GuardStatus;
-use crate::partner::{Outcome, Partner};
+use crate::partner::{Failure, Outcome, Partner};
 
 /// Whether they are called, how much is under way, and what came of it.
 pub async fn get(request: HttpRequest, api: Data<AdminApi>) -> HttpResponse {
@@ -39,6 +40,7 @@ fn status(partner: &Partner) -> Value {
         "token": guard(partner.idm.guard().status()),
         "waiting": partner.waiting.count(),
         "outcomes": outcomes,
+        "failures": partner.outcomes.failures().iter().map(failure).collect::<Vec<_>>(),
     })
 }
 
@@ -57,6 +59,26 @@ fn outcome(outcome: &Outcome) -> Value {
         "count": outcome.count,
         "last": written(outcome.last),
         "last_took_ms": millis(outcome.took),
+    })
+}
+
+/// The last one of a leg, with what is probably wrong.
+fn failure(failure: &Failure) -> Value {
+    let Failure { leg, code, status, error, cause, at } = failure;
+    json!({
+        "leg": leg.as_str(),
+        "code": code,
+        "status": status,
+        "error": error,
+        "at": written(*at),
+        "cause": {
+            "name": cause.name,
+            "cause": cause.cause,
+            "file": cause.file().map(File::as_str),
+            "key": cause.key,
+            "remedy": cause.remedy,
+        },
+        "runbook": diagnosis::runbook(code),
     })
 }
 

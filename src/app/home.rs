@@ -29,7 +29,8 @@ impl Wiring<'_> {
         };
         let endpoints = Endpoints::new(endpoints, self.clock.clone());
         let guard = self.guard("home:token", &home.connection, true);
-        Some(Arc::new(Idm::new(endpoints, registration, http, guard, self.clock.clone())))
+        let idm = Idm::new(endpoints, registration, http, guard, self.clock.clone());
+        Some(Arc::new(idm.of_product(home.preset.as_deref())))
     }
 
     /// `None`: none is stated, or it cannot be used.

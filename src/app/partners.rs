@@ -152,7 +152,8 @@ impl Wiring<'_> {
                 http,
                 self.guard(&file.id, &file.connection, false),
                 self.clock.clone(),
-            ),
+            )
+            .of_product(file.preset.as_deref()),
             revocation: self.guard(&revocation_guard(&file.id), &file.connection, false),
             timeout: file.exchange.timeout.unwrap_or(self.configuration.server.request_timeout),
             outcomes: Outcomes::default(),

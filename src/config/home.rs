@@ -19,6 +19,8 @@ const MOST_LEEWAY: Duration = Duration::from_secs(30);
 /// The home identity server and what its tokens must be.
 #[derive(Debug, Clone)]
 pub struct Home {
+    /// The preset under `[home]`.
+    pub preset: Option<String>,
     /// `iss` of home tokens, compared exactly; empty only with the TS 33.180 profile and keys of its own.
     pub issuer: String,
     /// Whether what is not stated here is asked from the issuer (RFC 8414).
@@ -288,6 +290,7 @@ impl HomeTable {
             TokenProfile::Ts33180 => texts(&["exp", "client_id"]),
         });
         Home {
+            preset: (!self.preset.is_empty()).then_some(self.preset),
             discovery: self.discovery,
             endpoint_hosts: self.endpoint_hosts,
             token_endpoint,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::deadline::Deadline;
 use super::delegation::Actor;
-use super::{Exchange, ExchangeError, Leg};
+use super::{Exchange, ExchangeError, Leg, Products};
 use crate::cache::{CachedToken, FurtherTokens, Issue, Presented};
 use crate::client::Client;
 use crate::clock::{Timestamp, millis};
@@ -108,7 +108,8 @@ impl Chain {
             client: self.client.id.as_str(),
             actor: self.actor.as_ref().map(|actor| actor.id.as_str()),
         };
-        let expires_at = self.partner.inspect(&token, asked, now)?;
+        let inspected = self.partner.inspect(&token, asked, now).map_err(ExchangeError::from);
+        let expires_at = inspected.inspect_err(|error| self.note_failure(error))?;
         Ok((token, now.until(expires_at)))
     }
 
@@ -169,7 +170,19 @@ impl Chain {
         let took = clock.monotonic().saturating_sub(started);
         self.exchange.metrics.leg(leg.as_str(), &self.partner.id, code, took);
         self.partner.outcomes.note(leg.as_str(), code, took, clock.now());
-        outcome
+        outcome.inspect_err(|error| self.note_failure(error))
+    }
+
+    /// For whoever asks why there are no tokens of this partner.
+    fn note_failure(&self, error: &ExchangeError) {
+        if error.is_aftermath() {
+            return;
+        }
+        let products = Products {
+            home: self.exchange.security_tokens.idm().product(),
+            partner: self.partner.idm.product(),
+        };
+        self.partner.outcomes.failed(error.explained(products, self.exchange.clock.now()));
     }
 
     fn cached(&self, token: PartnerToken, chained_at: Timestamp, obtained_at: Timestamp) -> CachedToken {

@@ -50,6 +50,7 @@ impl Parameters {
 #[derive(Debug)]
 pub struct Idm {
     endpoints: Endpoints,
+    product: Option<String>,
     client_id: Option<String>,
     registration: ArcSwapOption<ClientRegistration>,
     http: HttpClient,
@@ -68,7 +69,18 @@ impl Idm {
     ) -> Self {
         let client_id = registration.as_ref().map(|registration| registration.id.clone());
         let registration = ArcSwapOption::new(registration.map(Arc::new));
-        Self { endpoints, client_id, registration, http, guard, clock }
+        Self { endpoints, product: None, client_id, registration, http, guard, clock }
+    }
+
+    /// The same, known to be this product: the preset that its file names. It changes nothing but how failures are explained.
+    #[must_use]
+    pub fn of_product(self, product: Option<&str>) -> Self {
+        Self { product: product.map(str::to_owned), ..self }
+    }
+
+    /// The product, where its file names one.
+    pub fn product(&self) -> Option<&str> {
+        self.product.as_deref()
     }
 
     /// From the next call on this is how we authenticate: a secret or a key was replaced. The id stays.

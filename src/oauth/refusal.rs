@@ -43,6 +43,11 @@ impl Refusal {
         matches!(self.error.as_str(), "invalid_client" | "unauthorized_client")
     }
 
+    /// Whether its description has the fragment, compared without case.
+    pub fn says(&self, fragment: &str) -> bool {
+        self.description.to_lowercase().contains(&fragment.to_lowercase())
+    }
+
     /// Whether one of `patterns` describes this refusal.
     pub fn is_any(&self, patterns: &[RefusalPattern]) -> bool {
         patterns.iter().any(|pattern| pattern.matches(self))
@@ -82,7 +87,7 @@ impl RefusalPattern {
 
     fn matches(&self, refusal: &Refusal) -> bool {
         refusal.error.eq_ignore_ascii_case(&self.error)
-            && (self.fragment.is_empty() || refusal.description.to_lowercase().contains(&self.fragment))
+            && (self.fragment.is_empty() || refusal.says(&self.fragment))
     }
 }
 

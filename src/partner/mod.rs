@@ -11,7 +11,7 @@ pub mod waiting;
 pub use definition::{Partner, ScopeMask, Scopes};
 pub use demands::{Asked, Mismatch};
 pub use grant::{Bearer, GrantError, PartnerToken, ResponseFault};
-pub use outcomes::{Outcome, Outcomes};
+pub use outcomes::{Failure, Outcome, Outcomes};
 pub use registry::{PartnerRegistry, TargetError};
 pub use revocation::RevocableToken;
 pub use waiting::Waiting;

@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["exchange"],
     &["client", "home", "partner", "cache"],
     &["idm"],
+    &["diagnosis"],
     &["oauth", "jose", "http"],
     &["telemetry", "clock", "random", "secret"],
     &["json"],

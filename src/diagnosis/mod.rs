@@ -1,0 +1,101 @@
+//! From what an identity server said to what is probably wrong, and to the key that mends it.
+//!
+//! The same mistake carries different signals at different products, so the knowledge is a table, `config/causes.toml`, and no
+//! code path knows a vendor. Nothing of what the server wrote leaves here: its description is matched, never shown, because it
+//! may hold another user's data. Only which cause matched gets out.
+
+mod signal;
+mod table;
+
+use std::fmt;
+
+pub use signal::Seen;
+
+/// A leg of the exchange, as the table names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Leg {
+    /// At the home IdM (B.7.2, B.7.3).
+    Home,
+    /// At the partner IdM (B.7.4, B.7.5).
+    Partner,
+}
+
+impl Leg {
+    /// For people and machines.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Home => "home",
+            Self::Partner => "partner",
+        }
+    }
+}
+
+/// What is probably wrong. All of its texts come from the table: none is a stranger's.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// Stable and unique.
+    pub name: String,
+    /// Where it shows.
+    pub leg: Leg,
+    /// One sentence.
+    pub cause: String,
+    /// What to change; `None`: nothing in our files is wrong.
+    pub key: Option<String>,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// A file that an operator writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum File {
+    /// The broker's own.
+    Broker,
+    /// That of the partner.
+    Partner,
+}
+
+impl File {
+    /// For people and machines.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Broker => "broker",
+            Self::Partner => "partner",
+        }
+    }
+}
+
+/// Tables that only the broker's file has.
+const BROKER_TABLES: [&str; 5] = ["home", "server", "signing", "cache", "clients"];
+
+impl Cause {
+    /// The file that has the key.
+    pub fn file(&self) -> Option<File> {
+        let table = self.key.as_deref()?.split('.').next()?;
+        Some(if BROKER_TABLES.contains(&table) { File::Broker } else { File::Partner })
+    }
+
+    /// Whether a row describes what was seen, or none does.
+    pub fn is_known(&self) -> bool {
+        !self.name.ends_with("not_known")
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.cause)
+    }
+}
+
+/// The most specific cause of what was seen. Where no row fits, the cause says so.
+pub fn diagnose(seen: &Seen<'_>) -> &'static Cause {
+    table::table().find(seen)
+}
+
+/// Where the runbook explains a stable code: a path below the documentation.
+pub fn runbook(code: &str) -> String {
+    format!("docs/operations.md#{code}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+use std::collections::BTreeSet;
+
+use super::table::table;
+use super::*;
+use crate::oauth::refusal::Refusal;
+
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
+const ERRORS: &str = include_str!("../../docs/errors.md");
+
+fn refusal(status: u16, error: &str, text: &str) -> Refusal {
+    let body = serde_json::json!({"error": error, "error_description": text});
+    Refusal::parse(status, body.to_string().as_bytes()).unwrap()
+}
+
+/// The name of the cause of an OAuth error response.
+fn cause(leg: Leg, product: Option<&str>, status: u16, error: &str, text: &str) -> &'static str {
+    diagnose(&Seen::new(leg, product, "").refused(Some(&refusal(status, error, text)))).name.as_str()
+}
+
+/// Leg, product, status, `error`, text, and the cause that all of it stands for.
+const MISTAKES: &str = "\
+home | keycloak | 401 | unauthorized_client | Invalid client or Invalid client credentials | home_wrong_secret
+home | keycloak | 400 | invalid_client | Audience not found | home_target_unknown
+home | - | 400 | invalid_client | Audience not found | home_target_unknown
+home | - | 401 | invalid_client |  | home_wrong_secret
+partner | pingam | 401 | invalid_client | Invalid authentication method for accessing this endpoint. | partner_wrong_secret_or_grant
+partner | keycloak | 401 | unauthorized_client | Invalid client or Invalid client credentials | partner_wrong_secret
+partner | hydra | 400 | unauthorized_client |  | partner_grant_not_enabled
+home | keycloak | 400 | invalid_request | Invalid token | home_subject_token_refused
+home | zitadel | 400 | invalid_request | subject_token invalid | home_subject_token_refused_or_not_for_broker
+home | okta | 400 | invalid_grant | subject token is invalid | home_subject_token_refused_or_not_for_broker
+home | dex | 401 | access_denied |  | home_subject_token_refused
+home | spring | 400 | invalid_grant |  | home_subject_token_refused
+home | keycloak | 403 | access_denied | Client is not within the token audience | home_broker_not_in_subject_token
+home | entra | 400 | invalid_grant | AADSTS500131: Assertion audience does not match | home_broker_not_in_subject_token
+home | entra | 400 | invalid_grant | AADSTS50013: Assertion failed signature validation | home_subject_token_refused
+home | keycloak | 400 | invalid_request | Parameter 'subject_token' supports access tokens only | home_subject_token_type
+home | spring | 400 | unsupported_token_type | OAuth 2.0 Token Exchange parameter: requested_token_type | home_requested_token_type
+home | uaa | 401 | invalid_grant | Invalid requested token type, only access_token | home_requested_token_type
+home | keycloak | 400 | invalid_request | Requested audience not available: x | home_target_not_allowed
+home | wso2 | 400 | invalid_target | Invalid audience value provided : x | home_target_unknown
+home | uaa | 401 | invalid_grant | Insufficient permissions, x is missing. | home_exchange_permission
+home | zitadel | 400 | invalid_target | resource parameter not supported | home_resource_refused
+home | rauthy | 400 | invalid_target |  | home_target_unknown
+home | keycloak | 400 | invalid_request | Standard token exchange is not enabled for the requested client | home_grant_not_enabled
+home | pingam | 400 | unauthorized_client | The authenticated client is not authorized to use this authorization grant type. | home_grant_not_enabled
+home | - | 400 | unsupported_grant_type |  | home_grant_not_enabled
+partner | authentik | 400 | unsupported_grant_type |  | partner_grant_other_form
+partner | - | 400 | unsupported_grant_type |  | partner_grant_not_enabled
+partner | authgent | 400 | invalid_request | Identity chaining is not configured on this server | partner_grant_not_enabled
+home | keycloak | 400 | invalid_scope | Missing consents for Token Exchange in client X | home_consent
+home | keycloak | 400 | invalid_scope | Invalid scopes: x | home_scope_refused
+partner | keycloak | 400 | invalid_grant | No Identity Provider for provided issuer | partner_issuer_untrusted
+partner | keycloak | 400 | invalid_grant | Invalid signature | partner_signature
+partner | keycloak | 400 | invalid_grant | Invalid signature algorithm | partner_algorithm
+partner | keycloak | 400 | invalid_grant | Multiple audiences not allowed | partner_audience_not_single
+partner | keycloak | 400 | invalid_grant | Token was issued in the future | partner_clock
+partner | keycloak | 400 | invalid_grant | User not found | partner_user_unknown
+partner | ts33180 | 400 | invalid_grant | Invalid token audience | partner_audience
+partner | wso2 | 400 | invalid_grant | None of the audience values matched the tokenEndpoint Alias x | partner_audience
+partner | janssen | 400 | invalid_request | 'aud' is invalid. | partner_audience
+partner | uaa | 401 | invalid_grant | Some parties were not in the token audience: x | partner_audience
+partner | hydra | 400 | jti_known | The jti was already used. | partner_replay
+partner | hydra | 400 | invalid_grant | No public JWK was registered for issuer x | partner_key_unknown
+partner | authgent | 400 | invalid_grant | Untrusted assertion issuer: x | partner_issuer_untrusted
+partner | authgent | 400 | invalid_grant | Assertion missing 'kid' header | partner_kid
+partner | authgent | 400 | invalid_grant | Assertion missing jti | partner_jti_missing
+partner | authgent | 400 | invalid_grant | Assertion has already been consumed (replay detected) | partner_replay
+partner | auth0 | 400 | invalid_grant | Assertion is invalid or has expired | partner_assertion_refused
+partner | authentik | 400 | invalid_grant |  | partner_assertion_refused
+partner | entra | 400 | invalid_grant | AADSTS50013: x | partner_own_tokens_only
+home | keycloak | 418 | teapot | short and stout | home_not_known
+partner | - | 400 | teapot |  | partner_not_known";
+
+#[test]
+fn the_same_mistake_is_known_by_different_signals() {
+    for line in MISTAKES.lines() {
+        let columns: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [leg, product, status, error, text, expected] = columns[..] else { panic!("{line}") };
+        let leg = if leg == "home" { Leg::Home } else { Leg::Partner };
+        let product = Some(product).filter(|product| *product != "-");
+        assert_eq!(cause(leg, product, status.parse().unwrap(), error, text), expected, "{line}");
+    }
+}
+
+#[test]
+fn the_brokers_own_codes_and_words_lead_to_a_cause() {
+    let by_code = |leg, code, reason| diagnose(&Seen::new(leg, None, code).because(reason)).name.as_str();
+    for (leg, code, reason, expected) in [
+        (
+            Leg::Partner,
+            "partner_unreachable",
+            "it cannot be reached (address, DNS, or TLS trust)",
+            "partner_unreachable",
+        ),
+        (Leg::Partner, "partner_unreachable", "its certificate has expired", "partner_certificate_expired"),
+        (Leg::Partner, "partner_endpoints", "its metadata states another issuer", "partner_other_issuer"),
+        (Leg::Home, "home_unavailable", "it answered 429: not available", "home_too_many_requests"),
+        (
+            Leg::Home,
+            "security_token_mismatch",
+            "its aud does not carry \"x\": and aud is the broker's own id",
+            "home_audience_is_broker",
+        ),
+        (Leg::Home, "security_token_mismatch", "anything else", "home_mismatch"),
+        (Leg::Partner, "partner_response", "expires_in is missing", "partner_expires_in"),
+        (Leg::Partner, "something_new", "", "partner_not_known"),
+    ] {
+        assert_eq!(by_code(leg, code, reason), expected, "{code} {reason}");
+    }
+    assert!(!diagnose(&Seen::new(Leg::Home, None, "something_new")).is_known());
+    assert!(diagnose(&Seen::new(Leg::Home, None, "home_unavailable")).is_known());
+}
+
+/// Every signal leads to its own cause, so none is dead: no other row claims all that it describes.
+#[test]
+fn every_signal_leads_to_its_cause() {
+    for (cause, signals) in &table().rows {
+        for signal in signals {
+            let error = if signal.error.is_empty() { "something_else" } else { &signal.error };
+            let answered = signal.status != 0 || !signal.error.is_empty() || !signal.text.is_empty();
+            let status = if signal.status == 0 { 400 } else { signal.status };
+            let refusal = answered.then(|| refusal(status, error, &signal.text));
+            let product = (!signal.product.is_empty()).then_some(signal.product.as_str());
+            let seen = Seen::new(cause.leg, product, &signal.code).refused(refusal.as_ref());
+            let found = diagnose(&seen.because(&signal.reason));
+            assert_eq!(found.name, cause.name, "{signal:?}");
+        }
+    }
+}
+
+#[test]
+fn every_name_key_product_and_code_exists() {
+    let rows = &table().rows;
+    let names: BTreeSet<&str> = rows.iter().map(|(cause, _)| cause.name.as_str()).collect();
+    assert_eq!(names.len(), rows.len(), "a name stands for one cause");
+    let keys: BTreeSet<&str> =
+        CONFIGURATION.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let presets: BTreeSet<&str> = crate::config::presets().map(|(name, _)| name).collect();
+    for (cause, signals) in rows {
+        for segment in cause.key.iter().flat_map(|key| key.split('.')) {
+            let is_table = ["home", "server", "signing", "cache"].contains(&segment);
+            assert!(is_table || keys.contains(segment), "{}: no key {segment}", cause.name);
+        }
+        assert!(
+            !cause.cause.is_empty() && cause.cause.ends_with('.') && cause.remedy.ends_with('.'),
+            "{}",
+            cause.name
+        );
+        for signal in signals {
+            assert!(signal.product.is_empty() || presets.contains(&*signal.product), "{}", signal.product);
+            let code = &signal.code;
+            assert!(code.is_empty() || ERRORS.contains(&format!("`{code}`")), "docs/errors.md has no {code}");
+        }
+    }
+}
+
+#[test]
+fn what_the_server_wrote_stays_here() {
+    let refusal = refusal(400, "invalid_grant", "User not found: alice@example.org");
+    let cause = diagnose(&Seen::new(Leg::Partner, Some("keycloak"), "").refused(Some(&refusal)));
+    assert_eq!(cause.name, "partner_user_unknown");
+    assert!(!format!("{cause:?} {cause}").contains("alice"));
+}
