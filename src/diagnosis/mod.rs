@@ -1,6 +1,6 @@
 //! From what an identity server said to what is probably wrong, and to the key that mends it.
 //!
-//! The same mistake carries different signals at different products, so the knowledge is a table, `config/causes.toml`, and no
+//! The same mistake carries different signals at different products, so the knowledge is a table, `src/diagnosis/causes.toml`, and no
 //! code path knows a vendor. Nothing of what the server wrote leaves here: its description is matched, never shown, because it
 //! may hold another user's data. Only which cause matched gets out.
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::signal::Signal;
 use super::{Cause, Leg, Seen};
 
-const TEXT: &str = include_str!("../../config/causes.toml");
+const TEXT: &str = include_str!("causes.toml");
 
 /// All causes with their signals.
 pub(super) struct Table {
@@ -55,7 +55,7 @@ impl Table {
             leg,
             cause: format!("Not known: no row of the table of causes describes what the {} IdM said.", leg.as_str()),
             key: None,
-            remedy: "Look at that server's log at that time; what it says there makes a new row of config/causes.toml."
+            remedy: "Look at that server's log at that time; what it says there makes a new row of src/diagnosis/causes.toml."
                 .to_owned(),
         });
         Self { rows: Vec::new(), not_known }
