@@ -12,6 +12,7 @@ use crate::exchange::request::RequestError;
 use crate::oauth::form::Form;
 use crate::secret::TokenRef;
 use crate::telemetry::audit::AuditRecord;
+use crate::telemetry::runbook::Runbook;
 
 /// Answers one revocation request: 200 whether there was anything to revoke or not (§2.2).
 pub async fn post(request: HttpRequest, payload: Payload, api: Data<PublicApi>) -> HttpResponse {
@@ -39,7 +40,7 @@ pub(super) fn answer(
             token_headers(StatusCode::OK).finish()
         }
         Err(error) => {
-            tracing::warn!(by, code, %error, "not taken back");
+            tracing::warn!(by, code, %error, runbook = %Runbook(code), "not taken back");
             error.response()
         }
     };

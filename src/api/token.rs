@@ -16,6 +16,7 @@ use crate::oauth::form::Form;
 use crate::oauth::token_response::GrantedResponse;
 use crate::secret::Token;
 use crate::telemetry::audit::AuditRecord;
+use crate::telemetry::runbook::Runbook;
 
 /// Answers one token request.
 pub async fn post(request: HttpRequest, payload: Payload, api: Data<PublicApi>) -> HttpResponse {
@@ -150,12 +151,15 @@ pub(super) fn token_headers(status: StatusCode) -> HttpResponseBuilder {
 
 fn report_failure(api: &PublicApi, error: &TokenError, millis: u64) {
     let (code, leg) = (error.code(), error.leg().as_str());
+    let runbook = Runbook(code);
     if !matches!(error, TokenError::Exchange(_)) {
         api.metrics.request(code, "");
     }
     match error.fault() {
         Fault::Caller => tracing::info!(code, leg, millis, %error, "token refused"),
-        Fault::Outage => tracing::warn!(code, leg, millis, %error, "token not available"),
-        Fault::Operator => tracing::error!(code, leg, millis, %error, "token failed: needs an operator"),
+        Fault::Outage => tracing::warn!(code, leg, millis, %error, %runbook, "token not available"),
+        Fault::Operator => {
+            tracing::error!(code, leg, millis, %error, %runbook, "token failed: needs an operator");
+        }
     }
 }

@@ -22,10 +22,14 @@ use crate::partner::PartnerRegistry;
 use crate::secret::digest_of_parts;
 use crate::server::ShownCertificate;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::runbook::Runbook;
 
 /// Between two looks at the files: a few `stat`s, whatever the editor, and whether a file was written or its link was moved
 /// (Kubernetes) or it was renamed into place.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// For whoever is told that a file cannot be used.
+const BAD: Runbook = Runbook("McxBrokerConfigurationBad");
 
 /// What is replaced when files change, and what the new is made with.
 #[derive(Debug)]
@@ -101,6 +105,7 @@ impl Reloader {
             });
             let Ok((reloader, answer)) = work.await else {
                 tracing::error!(
+                    runbook = %BAD,
                     "reading the configuration again ended by a fault of ours: files count as they are until a restart"
                 );
                 metrics.reloaded(false);
@@ -226,7 +231,7 @@ impl Reloader {
     fn tell(&mut self, report: &ReloadReport) {
         let problems: BTreeSet<String> = report.problems.iter().cloned().collect();
         for problem in problems.difference(&self.complained) {
-            tracing::error!("{problem}; what was read before goes on");
+            tracing::error!(runbook = %BAD, "{problem}; what was read before goes on");
         }
         let mended = problems.is_empty() && !self.complained.is_empty();
         if mended || !report.changed.is_empty() {

@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::purge::{Purge, Table};
 use super::redis::{CHANNEL, Link, Message, RedisTier};
 use super::{CacheKey, TokenCache};
+use crate::telemetry::runbook::Runbook;
 
 /// Between two beats.
 const BEAT: Duration = Duration::from_secs(1);
@@ -49,6 +50,7 @@ pub async fn listen(cache: Weak<TokenCache>) {
             tracing::warn!(
                 fault,
                 dropped = listened,
+                runbook = %Runbook("McxBrokerReplicasNotHeard"),
                 "not hearing the other replicas through Redis; dropped: what was in memory"
             );
         }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use crate::clock::Timestamp;
+use crate::telemetry::runbook::Runbook;
 
 /// More, and the older half is folded into one moment before which nothing counts: users must sign in again, and nobody
 /// who was signed out gets in.
@@ -176,6 +177,7 @@ impl Revocations {
         all.retain(|_, times| times.at > floor);
         self.raise_floor(floor);
         tracing::warn!(
+            runbook = %Runbook("subject_token_revoked"),
             "too many revocations to remember one by one: users who signed in before the older half of them must do so again"
         );
     }

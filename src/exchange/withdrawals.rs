@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::idm::IdmError;
 use crate::partner::{GrantError, Partner, RevocableToken};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::runbook::Runbook;
 
 /// Tokens that partners are still to be told of. More are not remembered: what a logout must do here it does without.
 const MOST_PENDING: u32 = 10_000;
@@ -56,6 +57,7 @@ impl Withdrawals {
             self.metrics.leg(LEG, &partner.id, "too_many", Duration::ZERO);
             tracing::warn!(
                 partner = partner.id,
+                runbook = %Runbook("McxBrokerRevocationsPending"),
                 "too many tokens to revoke at partners; one is left to end there"
             );
             return;
@@ -113,7 +115,14 @@ impl Withdrawal {
             self.note(error.code(), started);
             if !is_outage || attempt == ATTEMPTS {
                 let code = error.code();
-                return tracing::warn!(partner = partner.id, code, %error, "a token could not be revoked there: it is good until it ends");
+                tracing::warn!(
+                    partner = partner.id,
+                    code,
+                    %error,
+                    runbook = %Runbook(code),
+                    "a token could not be revoked there: it is good until it ends"
+                );
+                return;
             }
             tokio::time::sleep(wait.unwrap_or_default().max(pause).min(LONGEST_PAUSE)).await;
             pause *= 2;

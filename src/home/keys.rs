@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::idm::{Idm, IdmError};
 use crate::jose::{Algorithm, JoseError, KeySet, UnverifiedToken};
 use crate::secret::sha256;
+use crate::telemetry::runbook::Runbook;
 
 /// While there are no keys at all, the endpoint is asked again this soon: every user waits for it.
 const COOLDOWN_WITHOUT_KEYS: Duration = Duration::from_secs(1);
@@ -153,7 +154,8 @@ impl RemoteKeys {
             let failure = keys.fetch(now).await.err();
             if let Some(error) = &failure {
                 let kept = seen.is_some();
-                tracing::warn!(%error, kept, "the home IdM's key set could not be fetched");
+                let runbook = Runbook("McxBrokerHomeKeysOld");
+                tracing::warn!(%error, kept, %runbook, "the home IdM's key set could not be fetched");
             }
             // The rest begins when the attempt has ended: one that took long is not followed by the next at once.
             *last = Some(Attempt { at: keys.clock.monotonic(), failure: failure.clone() });

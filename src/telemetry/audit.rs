@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::metrics::Metrics;
+use super::runbook::Runbook;
 use crate::json::push_text;
 
 /// What waits to be written; at a thousand requests a second, half a minute's records.
@@ -150,7 +151,8 @@ impl Shared {
                 let lost = memchr::memchr_iter(b'\n', &text).count();
                 self.metrics.audit_lost(lost as u64);
                 if well {
-                    tracing::error!(%error, "the audit log cannot be written: records are lost");
+                    let runbook = Runbook("McxBrokerAuditLost");
+                    tracing::error!(%error, %runbook, "the audit log cannot be written: records are lost");
                 }
                 well = false;
             } else {

@@ -3,3 +3,4 @@
 pub mod audit;
 pub mod logs;
 pub mod metrics;
+pub mod runbook;

@@ -356,30 +356,3 @@ async fn no_client_can_add_labels_to_the_metrics() {
     let counted = metrics.lines().filter(|line| !line.ends_with(" 0"));
     assert_eq!(counted.count(), 3, "{metrics}");
 }
-
-/// Both directions: a code that nobody explains leaves an operator alone, and an explained one that does not exist
-/// misleads.
-#[test]
-fn the_error_reference_has_every_stable_code_and_no_other() {
-    let document = include_str!("../../docs/errors.md");
-    let explained: Vec<&str> =
-        document.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
-    let sources = [include_str!("../../src/api/error.rs"), include_str!("../../src/exchange/error.rs")];
-    let codes: Vec<&str> = sources.into_iter().flat_map(str::lines).filter_map(code_in).collect();
-    assert!(codes.len() > 50, "the codes are found: {codes:?}");
-    for code in &codes {
-        assert!(explained.contains(code), "docs/errors.md does not explain {code}");
-    }
-    for code in explained {
-        assert!(codes.contains(&code), "docs/errors.md explains {code}, which does not exist");
-    }
-}
-
-/// The code on a line such as `Self::Unknown => "client_unknown",` or `refused: "home_refused",`.
-fn code_in(line: &str) -> Option<&str> {
-    let value =
-        [" => \"", ": \""].into_iter().find_map(|before| line.split_once(before)).map(|(_, rest)| rest);
-    let (code, rest) = value.or_else(|| line.trim().strip_prefix('"'))?.split_once('"')?;
-    let is_code = code.contains('_') && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    (is_code && rest.trim_end_matches(',').is_empty()).then_some(code)
-}

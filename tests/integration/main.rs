@@ -50,6 +50,7 @@ mod reload;
 mod remembered;
 mod renewal;
 mod revocation;
+mod runbook;
 mod samples;
 mod schema;
 mod secrets;

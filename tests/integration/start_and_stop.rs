@@ -201,9 +201,13 @@ async fn what_is_down_at_the_start_is_in_the_log() {
     let serving = Serving::start(nowhere).await;
     assert_eq!(serving.ask("alice").await.unwrap().map(|(status, _)| status), Some(503));
     let said = tokio::task::spawn_blocking(|| serving.process.finish()).await.unwrap();
-    for expected in
-        ["the home IdM's key set could not be fetched", "not hearing the other replicas through Redis"]
-    {
-        assert!(said.iter().any(|line| line.contains(expected)), "{expected}: {said:#?}");
+    for (expected, entry) in [
+        ("the home IdM's key set could not be fetched", "mcxbrokerhomekeysold"),
+        ("not hearing the other replicas through Redis", "mcxbrokerreplicasnotheard"),
+        ("token not available", "home_unreachable"),
+    ] {
+        let runbook = format!("docs/operations.md#{entry}");
+        let line = |line: &String| line.contains(expected) && line.contains(&runbook);
+        assert!(said.iter().any(line), "{expected}: {said:#?}");
     }
 }

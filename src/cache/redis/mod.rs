@@ -29,6 +29,7 @@ use crate::clock::{Clock, millis};
 use crate::random;
 use crate::secret::TokenRef;
 use crate::telemetry::metrics::{Metrics, RedisOutcome};
+use crate::telemetry::runbook::Runbook;
 pub(super) use commands::{CHANNEL, Message};
 use commands::{GENERATIONS, Place};
 pub use link::{Connector, Link};
@@ -39,6 +40,9 @@ use unsent::Unsent;
 /// After a fault Redis is left alone this long, and then asked by one request at a time until it answers: a dead server
 /// costs one timeout a second, not one per request.
 const REST: Duration = Duration::from_secs(1);
+
+/// For whoever reads that Redis does not do what it is asked.
+const AWAY: Runbook = Runbook("McxBrokerRedisAway");
 
 /// A lock that its holder does not extend ends after this: what a replica that died leaves others waiting for.
 pub(super) const LOCK_LIFE: Duration = Duration::from_secs(3);
@@ -350,7 +354,8 @@ impl RedisTier {
         let opened = CachedToken::open(&self.keys, key, sealed);
         if opened.is_none() {
             // Another key, or a hand in the store.
-            tracing::warn!(?key, "an entry in Redis does not open with any sealing key, or not in its place");
+            let runbook = Runbook("McxBrokerUnsealable");
+            tracing::warn!(?key, %runbook, "an entry in Redis does not open with any sealing key, or not in its place");
             self.metrics.redis(RedisOutcome::Unsealable);
         }
         opened
@@ -405,7 +410,7 @@ impl RedisTier {
         };
         self.metrics.redis(RedisOutcome::Failed);
         if REFUSALS.contains(&fault.as_str()) {
-            tracing::warn!(fault, "Redis refuses a command; going on without it");
+            tracing::warn!(fault, runbook = %AWAY, "Redis refuses a command; going on without it");
             self.resting_until_millis.store(0, Ordering::Relaxed);
         } else {
             self.rest(era, &fault);
@@ -445,7 +450,7 @@ impl RedisTier {
     /// Leaves Redis alone for a while, unless another request noticed the same fault already.
     fn rest(&self, era: u64, fault: &str) {
         if self.leave(era) {
-            tracing::warn!(fault, "Redis does not answer; going on without it");
+            tracing::warn!(fault, runbook = %AWAY, "Redis does not answer; going on without it");
             self.resting_until_millis.store(self.after_rest(), Ordering::Relaxed);
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::secret::Secret;
+use crate::telemetry::runbook::Runbook;
 
 /// Reads a secret where it stands now; it may block. An error says what is wrong with the place, and nothing of the secret.
 type Read = dyn Fn() -> Result<Secret, String> + Send + Sync;
@@ -63,7 +64,8 @@ impl Password {
             }
             Err(problem) => {
                 if was_readable {
-                    tracing::warn!(name, problem, "no password can be read; going on with the last one");
+                    let runbook = Runbook("McxBrokerRedisAway");
+                    tracing::warn!(name, problem, %runbook, "no password can be read; going on with the last one");
                 }
                 false
             }

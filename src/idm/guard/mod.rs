@@ -15,6 +15,7 @@ pub use retry::Retries;
 use super::IdmError;
 use crate::clock::Clock;
 use crate::telemetry::metrics::{Guarded, Metrics};
+use crate::telemetry::runbook::Runbook;
 use breaker::{Breaker, Pass, Verdict};
 use bulkhead::Bulkhead;
 use complaints::Complaints;
@@ -164,6 +165,7 @@ impl Guard {
                 tracing::warn!(
                     idm,
                     breaker = state_text,
+                    runbook = %Runbook("McxBrokerBreakerOpen"),
                     "the identity server keeps failing and is left alone for a while"
                 );
             }
