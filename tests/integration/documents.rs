@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// All that is written below a directory.
-pub fn sources(directory: &Path, text: &mut String) {
+pub(crate) fn sources(directory: &Path, text: &mut String) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
