@@ -9,6 +9,7 @@ pub mod jwks;
 pub mod logout;
 pub mod metadata;
 pub mod metrics;
+pub mod openapi;
 pub mod partners;
 pub mod purge;
 pub mod reload;
@@ -24,8 +25,8 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::ConnectionType;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::web::{self, Bytes, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, Resource, Route};
 use arc_swap::ArcSwapOption;
 
 use connection::Busy;
@@ -71,6 +72,8 @@ pub struct PublicApi {
     pub logout_tokens: LogoutTokens,
     /// RFC 8414 document.
     pub metadata: BrokerMetadata,
+    /// The OpenAPI document of the listener.
+    pub document: Bytes,
     /// Whether new requests are still taken.
     pub readiness: Readiness,
     /// Outcomes.
@@ -133,10 +136,13 @@ impl Readiness {
     }
 }
 
+/// Where a server's metadata is, before the path of its issuer (RFC 8414 §3.1).
+const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
+
 /// The public listener's routes.
 pub fn public(api: &web::Data<PublicApi>, config: &mut ServiceConfig) {
     let settings = &api.settings;
-    let well_known = format!("/.well-known/oauth-authorization-server{}", settings.issuer_path);
+    let well_known = format!("{WELL_KNOWN}{}", settings.issuer_path);
     config
         .app_data(api.clone())
         .service(
@@ -144,13 +150,19 @@ pub fn public(api: &web::Data<PublicApi>, config: &mut ServiceConfig) {
                 .route(web::post().to(token::post))
                 .default_service(web::to(token::other_method)),
         )
-        .route(&well_known, web::get().to(metadata::get))
-        .route("/revoke", web::post().to(revoke::post))
-        .route("/backchannel-logout", web::post().to(logout::post))
-        .route("/jwks", web::get().to(jwks::get))
+        .service(only(&well_known, web::get().to(metadata::get)))
+        .service(only("/revoke", web::post().to(revoke::post)))
+        .service(only("/backchannel-logout", web::post().to(logout::post)))
+        .service(only("/jwks", web::get().to(jwks::get)))
         // Where identity servers without discovery look for an issuer's keys.
-        .route("/.well-known/jwks.json", web::get().to(jwks::get))
+        .service(only("/.well-known/jwks.json", web::get().to(jwks::get)))
+        .service(only("/openapi.json", web::get().to(openapi::get)))
         .default_service(web::to(no_such_path));
+}
+
+/// What is at `path` for one method; the others are answered with 405 and `Allow` (RFC 9110 §15.5.6).
+fn only(path: &str, route: Route) -> Resource {
+    web::resource(path.to_owned()).route(route)
 }
 
 /// The header that carries the request id back, so that a client's complaint finds its log lines.
@@ -204,10 +216,11 @@ pub async fn busy(
 pub fn admin(api: &web::Data<AdminApi>, config: &mut ServiceConfig) {
     config
         .app_data(api.clone())
-        .route("/live", web::get().to(health::live))
-        .route("/ready", web::get().to(health::ready))
-        .route("/metrics", web::get().to(metrics::get))
-        .route("/api/partners", web::get().to(partners::get))
-        .route("/api/reload", web::post().to(reload::post))
-        .route("/api/purge", web::post().to(purge::post));
+        .service(only("/live", web::get().to(health::live)))
+        .service(only("/ready", web::get().to(health::ready)))
+        .service(only("/metrics", web::get().to(metrics::get)))
+        .service(only("/api/partners", web::get().to(partners::get)))
+        .service(only("/api/reload", web::post().to(reload::post)))
+        .service(only("/api/purge", web::post().to(purge::post)))
+        .service(only("/openapi.json", web::get().to(openapi::get_admin)));
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
-use crate::api::{AdminApi, AdminToken, PublicApi, Readiness, ReloadRequests, Reloads};
+use crate::api::{AdminApi, AdminToken, PublicApi, Readiness, ReloadRequests, Reloads, openapi};
 use crate::cache::{self, TokenCache};
 use crate::clock::Clock;
 use crate::config::{Configuration, KeyFile, PartnerFile, Problem};
@@ -130,10 +130,12 @@ impl<'c> Wiring<'c> {
             own_key: self.signing.first().filter(|_| self.configuration.signing.is_empty()).cloned(),
         };
         let (reloads, reload_requests) = Reloads::channel();
+        let settings = self.api_settings();
         Ok(App {
             server,
             public: PublicApi {
-                settings: self.api_settings(),
+                document: openapi::of_public_listener(&self.configuration.server.issuer, &settings),
+                settings,
                 rate: self.rate_limit(),
                 exchange: Arc::clone(&exchange),
                 logout_tokens: self.logout_tokens(),

@@ -12,10 +12,11 @@ use super::tls::{ListenerTls, TlsTable};
 use super::value;
 
 /// Paths of the public listener that the token endpoint must not hide.
-const TAKEN: [&str; 5] = [
+const TAKEN: [&str; 6] = [
     "/revoke",
     "/backchannel-logout",
     "/jwks",
+    "/openapi.json",
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",
 ];

@@ -33,6 +33,7 @@ mod jwt_mutation;
 mod layers;
 mod mint;
 mod mismatch;
+mod openapi;
 mod operations;
 mod overload;
 mod partner_answers;
