@@ -58,7 +58,7 @@ impl Generate {
         let existing = if self.force { Existing::Replace } else { Existing::Keep };
         let path = self.output.display();
         if self.sealing {
-            private_file::write(&self.output, &sealing_key(), existing)?;
+            private_file::write(&self.output, &random_hex(), existing)?;
             output::complain(&format!("sealing key: {path}"));
             return Ok(ExitCode::SUCCESS);
         }
@@ -70,12 +70,12 @@ impl Generate {
     }
 }
 
-fn sealing_key() -> Secret {
-    let mut hex = String::with_capacity(65);
+/// 32 random bytes in hex: a sealing key, or any other secret that is one line of text.
+pub(super) fn random_hex() -> Secret {
+    let mut hex = String::with_capacity(64);
     for byte in random::bytes::<32>() {
         // Writing to a string cannot fail.
         let _ = write!(hex, "{byte:02x}");
     }
-    hex.push('\n');
     Secret::from(hex)
 }

@@ -75,7 +75,10 @@ enum Command {
     Demo(demo::Demo),
     /// Run a stand-alone identity server (home or partner) with a group management service
     #[cfg(feature = "sandbox")]
-    Sandbox(sandbox::SandboxCommand),
+    Sandbox(Box<sandbox::SandboxCommand>),
+    /// Make the certificates, keys and secrets of a trial federation
+    #[cfg(feature = "sandbox")]
+    Credentials(sandbox::Credentials),
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
@@ -110,6 +113,8 @@ impl Cli {
             Command::Demo(command) => command.run().await,
             #[cfg(feature = "sandbox")]
             Command::Sandbox(command) => command.run().await,
+            #[cfg(feature = "sandbox")]
+            Command::Credentials(command) => command.run(),
             Command::Completions(command) => command.run(),
         };
         outcome.unwrap_or_else(|error| {

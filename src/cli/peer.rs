@@ -29,7 +29,7 @@ impl TrustOptions {
 #[command(next_help_heading = "Connection")]
 pub(super) struct PeerOptions {
     #[command(flatten)]
-    trust: TrustOptions,
+    pub(super) trust: TrustOptions,
     /// Call plain http beyond loopback: whoever is on the way reads every token
     #[arg(long)]
     allow_http: bool,

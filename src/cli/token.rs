@@ -140,7 +140,7 @@ impl LoginCommand {
         };
         let login = Login::begin(&client, &terms).await?;
         let answer = if self.auto {
-            user_agent::sign_in(&user_agent::client()?, login, self.timeout).await?
+            user_agent::sign_in(&user_agent::client(&self.peer.trust)?, login, self.timeout).await?
         } else {
             output::complain(&format!("Sign in at\n  {}", login.url()));
             if !self.no_browser {

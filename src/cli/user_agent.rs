@@ -1,12 +1,15 @@
 //! What stands between a client and its user: a browser, or, without one, a client that follows redirects.
 
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
 use super::login::Login;
 use super::mcx_client::TokenAnswer;
+use super::peer::TrustOptions;
+use crate::http::Resolver;
 
 /// Opens `url` in the user's browser, if there is one: the URL has been printed anyway.
 pub(super) fn open_browser(url: &str) {
@@ -46,6 +49,13 @@ async fn follow(agent: &reqwest::Client, url: &str, redirect_uri: &str) -> anyho
     clippy::disallowed_methods,
     reason = "a browser, which follows redirects: the broker's client never does"
 )]
-pub(super) fn client() -> anyhow::Result<reqwest::Client> {
-    Ok(reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?)
+pub(super) fn client(trust: &TrustOptions) -> anyhow::Result<reqwest::Client> {
+    let mut builder = reqwest::Client::builder()
+        .no_proxy()
+        .dns_resolver(Arc::new(Resolver::default()))
+        .timeout(Duration::from_secs(10));
+    if let Some(pem) = trust.ca_pem()? {
+        builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem)?);
+    }
+    Ok(builder.build()?)
 }

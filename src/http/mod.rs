@@ -6,4 +6,5 @@ mod site;
 
 use client::leads_to_this_machine;
 pub use client::{Answer, HttpClient, HttpError, HttpSettings, SettingsError};
+pub use resolver::Resolver;
 pub use site::{is_at, is_same_site};

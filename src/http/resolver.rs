@@ -1,7 +1,8 @@
 //! Names of one peer, looked up a few at a time. A lookup takes a thread of a pool that all peers share, and cannot be given
 //! up: without a limit, one peer whose name server hangs would take the threads that the others need to be reached.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -10,9 +11,10 @@ use tokio::sync::Semaphore;
 /// At a time. Connections that are kept need none.
 const LOOKUPS: usize = 8;
 
-/// The system's resolver, for one peer.
+/// The system's resolver, for one peer. Names below `localhost` that it does not know are this machine (RFC 6761 §6.3), as in
+/// browsers and curl; one that it does know is in a container, beside others.
 #[derive(Debug)]
-pub(super) struct Resolver(Arc<Semaphore>);
+pub struct Resolver(Arc<Semaphore>);
 
 impl Default for Resolver {
     fn default() -> Self {
@@ -25,16 +27,24 @@ impl Resolve for Resolver {
         let lookups = Arc::clone(&self.0);
         Box::pin(bounded(lookups, async move {
             // The port is the URL's.
-            let addresses: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let addresses = match tokio::net::lookup_host((name.as_str(), 0)).await {
+                Ok(addresses) => addresses.collect(),
+                Err(error) => here(name.as_str()).ok_or(error)?,
+            };
             Ok(Box::new(addresses.into_iter()) as Addrs)
         }))
     }
 }
 
+fn here(name: &str) -> Option<Vec<SocketAddr>> {
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    name.ends_with(".localhost").then(|| vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))])
+}
+
 /// A task of its own, so that the place is taken until the lookup has ended, whoever has stopped waiting for it.
 async fn bounded<T: Send + 'static>(
     lookups: Arc<Semaphore>,
-    lookup: impl Future<Output = std::io::Result<T>> + Send + 'static,
+    lookup: impl Future<Output = io::Result<T>> + Send + 'static,
 ) -> Result<T, Box<dyn std::error::Error + Send + Sync>> {
     let place = lookups.acquire_owned().await?;
     let looked_up = tokio::spawn(async move {
@@ -50,6 +60,16 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
+
+    #[test]
+    fn only_names_below_localhost_are_here() {
+        for name in ["idm.home.localhost", "IDM.LOCALHOST", "idm.localhost."] {
+            assert_eq!(here(name), Some(vec!["127.0.0.1:0".parse().unwrap()]), "{name}");
+        }
+        for name in ["idm.home.example", "localhost.example", "notlocalhost", ""] {
+            assert_eq!(here(name), None, "{name}");
+        }
+    }
 
     #[tokio::test]
     async fn who_stops_waiting_does_not_make_room_before_the_lookup_has_ended() {

@@ -63,7 +63,7 @@ async fn grant(
         token.unverified_claims().get("iss").and_then(Value::as_str).ok_or(Mistake::IssuerMissing)?;
     let trusted = idm.trust.find(issuer);
     let authentic = match &trusted {
-        Some(trusted) => idm.trust.verifies(trusted, &token).await,
+        Some(trusted) => idm.trust.verifies(&idm.outbound, trusted, &token).await,
         None => false,
     };
     let requested_scope = parameters.get("scope");

@@ -25,6 +25,8 @@ pub struct Client {
     pub scopes: Vec<String>,
     /// The grants it may use; empty: all.
     pub grants: Vec<String>,
+    /// Where it is told of logouts (OpenID Connect Back-Channel Logout 1.0 §2.2).
+    pub backchannel_logout_uri: Option<String>,
 }
 
 impl Client {
@@ -37,6 +39,7 @@ impl Client {
             redirect_uris: Vec::new(),
             scopes: Vec::new(),
             grants: Vec::new(),
+            backchannel_logout_uri: None,
         }
     }
 
@@ -103,6 +106,15 @@ impl Clients {
 
     pub(super) fn find(&self, id: &str) -> Option<Client> {
         locked(&self.0).iter().find(|client| client.id == id).cloned()
+    }
+
+    /// The clients that are told of logouts, and where.
+    pub(super) fn told_of_logouts(&self) -> Vec<(String, String)> {
+        let clients = locked(&self.0);
+        clients
+            .iter()
+            .filter_map(|client| Some((client.id.clone(), client.backchannel_logout_uri.clone()?)))
+            .collect()
     }
 
     pub(super) fn add(&self, client: Client) {

@@ -24,6 +24,8 @@ pub(super) fn metadata(idm: &Idm) -> Value {
         "jwks_uri": at("/jwks"),
         "introspection_endpoint": at("/introspect"),
         "revocation_endpoint": at("/revoke"),
+        "end_session_endpoint": at("/logout"),
+        "backchannel_logout_supported": true,
         "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [idm.keys.algorithm().as_str()],

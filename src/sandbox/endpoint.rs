@@ -18,6 +18,8 @@ pub enum Endpoint {
     Introspect,
     /// RFC 7009.
     Revoke,
+    /// OpenID Connect RP-Initiated Logout.
+    Logout,
     /// TS 24.481: the group management service.
     Gms,
 }
@@ -28,6 +30,8 @@ pub(super) enum Route {
     To(Endpoint),
     /// `/sandbox/...`: switches, for people; tests use the handle.
     Control,
+    /// Health checks ask whether it serves, as they ask the broker's admin listener.
+    Ready,
     WrongMethod,
     NotFound,
 }
@@ -41,6 +45,8 @@ impl Route {
             "/authorize" => ("GET", Self::To(Endpoint::Authorize)),
             "/jwks" | "/.well-known/jwks.json" => ("GET", Self::To(Endpoint::Jwks)),
             "/introspect" => ("POST", Self::To(Endpoint::Introspect)),
+            "/logout" => ("GET", Self::To(Endpoint::Logout)),
+            "/ready" => ("GET", Self::Ready),
             "/revoke" => ("POST", Self::To(Endpoint::Revoke)),
             _ if path == "/token" || path == token_path => ("POST", Self::To(Endpoint::Token)),
             _ if path.starts_with("/.well-known/oauth-authorization-server")

@@ -9,6 +9,7 @@ use super::clients::Clients;
 use super::faults::Faults;
 use super::journal::Journal;
 use super::keys::Keys;
+use super::outbound::Outbound;
 use super::tokens::{Codes, Issued, Kind, Replay, Scopes, Tokens, scopes, spaced, uuid};
 use super::trust::Trust;
 use super::users::{User, Users};
@@ -34,6 +35,7 @@ pub(super) struct Idm {
     pub(super) codes: Codes,
     pub(super) replay: Replay,
     pub(super) trust: Trust,
+    pub(super) outbound: Outbound,
     pub(super) targets: Mutex<Vec<String>>,
     pub(super) access_token_audience: Vec<String>,
     pub(super) faults: Faults,

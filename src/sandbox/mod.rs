@@ -9,6 +9,7 @@
 
 mod assertion;
 mod authentication;
+mod authority;
 mod authorize;
 pub mod behaviour;
 mod breakage;
@@ -23,7 +24,9 @@ mod idm;
 mod introspect;
 mod journal;
 mod keys;
+mod logout;
 mod mistake;
+mod outbound;
 mod parameters;
 mod profiles;
 mod reply;
@@ -45,6 +48,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use actix_web::dev::ServerHandle;
 use serde_json::{Map, Value};
 
+pub use authority::{Authority, Identity};
 pub use behaviour::Behaviour;
 pub use clients::Client;
 pub use endpoint::Endpoint;
@@ -88,6 +92,8 @@ pub struct SandboxOptions {
     pub signing_key: Option<SigningKey>,
     /// TLS instead of plain HTTP.
     pub tls: Option<SandboxTls>,
+    /// PEM certificates of the CAs of servers that are called; by default the system's.
+    pub ca_pem: Option<String>,
 }
 
 impl Default for SandboxOptions {
@@ -105,6 +111,7 @@ impl Default for SandboxOptions {
             access_token_audience: vec!["mcx".to_owned(), "mcx-broker".to_owned()],
             signing_key: None,
             tls: None,
+            ca_pem: None,
         }
     }
 }
@@ -126,6 +133,9 @@ pub enum SandboxError {
     /// Certificate, key or client CA cannot be used.
     #[error("the sandbox's TLS settings: {0} cannot be used")]
     Tls(&'static str),
+    /// A certificate cannot be made.
+    #[error("the certificate cannot be made")]
+    Certificate,
     /// No such account.
     #[error("the sandbox has no user {0}")]
     UnknownUser(String),
@@ -167,6 +177,7 @@ impl Sandbox {
             codes: tokens::Codes::default(),
             replay: tokens::Replay::default(),
             trust: trust::Trust::new(options.trusted_issuers),
+            outbound: outbound::Outbound::new(options.ca_pem.as_deref())?,
             targets: Mutex::new(options.targets),
             access_token_audience: options.access_token_audience,
             faults: faults::Faults::default(),

@@ -19,6 +19,7 @@ use super::gms;
 use super::idm::Idm;
 use super::introspect::{introspect, revoke};
 use super::journal::Recorded;
+use super::logout::end_session;
 use super::mistake::{Mistake, Refusal};
 use super::parameters::Parameters;
 use super::reply::Reply;
@@ -66,6 +67,7 @@ async fn dispatch(request: HttpRequest, body: web::Bytes, idm: web::Data<Idm>) -
             return control(&idm, path, loopback, is_type(&request, "application/json"), &body)
                 .into_response();
         }
+        Route::Ready => return HttpResponse::Ok().finish(),
         Route::WrongMethod => return HttpResponse::MethodNotAllowed().finish(),
         Route::NotFound => return HttpResponse::NotFound().finish(),
     };
@@ -97,6 +99,7 @@ async fn work(idm: &Idm, endpoint: Endpoint, request: &HttpRequest, presented: &
             let browser = header(request, &ACCEPT).is_some_and(|accepted| accepted.contains("text/html"));
             authorize(idm, presented.parameters, browser)
         }
+        Endpoint::Logout => end_session(idm, presented.parameters).await,
         _ if !is_form => answer(idm, Err(Failure::from(Mistake::MalformedRequest))),
         Endpoint::Token => answer(idm, token(idm, presented).await),
         Endpoint::Introspect => answer(idm, introspect(idm, presented).map_err(Failure::from)),
@@ -112,7 +115,8 @@ fn answer(idm: &Idm, outcome: Result<Map<String, Value>, Failure>) -> Reply {
     }
 }
 
-fn refused(idm: &Idm, refusal: &Refusal) -> Reply {
+/// The answer to a mistake, as the behaviour has it.
+pub(super) fn refused(idm: &Idm, refusal: &Refusal) -> Reply {
     tracing::debug!(mistake = ?refusal.mistake, "sandbox refused");
     Reply::refusal(&refusal.answer(&idm.behaviour().errors))
 }

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde_json::Value;
 
 use super::locked;
-use crate::jose::{Algorithm, JoseError, KeySet, UnverifiedToken};
+use super::outbound::Outbound;
+use crate::jose::{Algorithm, KeySet, UnverifiedToken};
 
 /// A home IdM that this IdM trusts.
 #[derive(Debug, Clone)]
@@ -62,7 +62,12 @@ impl Trust {
     }
 
     /// Whether the signature is the issuer's. Fetched keys are fetched again once when it does not verify.
-    pub(super) async fn verifies(&self, issuer: &TrustedIssuer, token: &UnverifiedToken) -> bool {
+    pub(super) async fn verifies(
+        &self,
+        outbound: &Outbound,
+        issuer: &TrustedIssuer,
+        token: &UnverifiedToken,
+    ) -> bool {
         let by = |keys: &KeySet| keys.verify(token, &Algorithm::ALL).is_ok();
         match &issuer.keys {
             TrustedKeys::Set(set) => KeySet::parse(set.to_string().as_bytes()).is_ok_and(|keys| by(&keys)),
@@ -71,27 +76,11 @@ impl Trust {
                 if cached.is_some_and(|keys| by(&keys)) {
                     return true;
                 }
-                let Ok(keys) = fetch(url).await else { return false };
+                let Ok(keys) = outbound.key_set(url).await else { return false };
                 let verified = by(&keys);
                 locked(&self.fetched).insert(url.clone(), Arc::new(keys));
                 verified
             }
         }
     }
-}
-
-/// Fetches a key set. Without TLS the client does without root certificates, whose loading takes longer than all the rest.
-#[expect(clippy::disallowed_methods, reason = "the sandbox shares nothing with the broker's HTTP client")]
-async fn fetch(url: &str) -> Result<KeySet, JoseError> {
-    const UNREACHABLE: JoseError = JoseError::Key("the key set cannot be fetched");
-    let mut builder = reqwest::Client::builder()
-        .timeout(Duration::from_secs(5))
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy();
-    if !url.starts_with("https:") {
-        builder = builder.tls_certs_only([]);
-    }
-    let client = builder.build().map_err(|_| UNREACHABLE)?;
-    let response = client.get(url).send().await.map_err(|_| UNREACHABLE)?;
-    KeySet::parse(&response.bytes().await.map_err(|_| UNREACHABLE)?)
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use mcx_token_broker::sandbox::{Endpoint, Fault};
+use mcx_token_broker::sandbox::{Client, Endpoint, Fault};
 use serde_json::json;
 
 use crate::support::broker::{Answer, Broker};
@@ -141,6 +141,35 @@ async fn after_a_logout_no_older_token_counts_anywhere_and_a_newer_one_does() {
     let signed_in_again = pair.federation.home_token("alice");
     let fresh = outcome(&pair.federation, &pair.federation.broker, &signed_in_again).await.unwrap();
     assert_ne!(fresh, pair.kept);
+}
+
+/// Of another maker than the logout tokens of the other tests: the sandbox's own, when its user leaves.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_at_the_home_idm_is_signed_out_here() {
+    let federation = Setup::new().start().await;
+    let alice = federation.home_token("alice");
+    assert!(outcome(&federation, &federation.broker, &alice).await.is_ok());
+    let told = |path: &str| {
+        let broker = Client::with_secret("mcx-broker", "broker-secret");
+        let backchannel_logout_uri = Some(format!("{}{path}", federation.broker.url()));
+        federation.home.add_client(Client { backchannel_logout_uri, ..broker });
+    };
+    let leave = async |hint: &str| {
+        let answer = Answer::of(http().get(format!("{}/logout?{hint}", federation.home.url()))).await;
+        (answer.status.as_u16(), answer.json()["told"]["mcx-broker"].clone())
+    };
+    told("/backchannel-logout");
+    for nobody in ["", "logout_hint=nobody", "id_token_hint=x"] {
+        assert_eq!(leave(nobody).await, (400, json!(null)), "{nobody}");
+    }
+    assert_eq!(leave("logout_hint=bob").await, (200, json!(200)));
+    assert!(outcome(&federation, &federation.broker, &alice).await.is_ok(), "bob's is not alice's");
+
+    assert_eq!(leave("logout_hint=alice").await, (200, json!(200)));
+
+    assert_eq!(outcome(&federation, &federation.broker, &alice).await, refused());
+    told("/elsewhere");
+    assert_eq!(leave("logout_hint=alice").await, (200, json!(404)), "what the broker says is handed on");
 }
 
 #[tokio::test(flavor = "multi_thread")]

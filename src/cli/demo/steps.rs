@@ -11,6 +11,7 @@ use super::report::{Report, Shown, shortened, shortened_members};
 use crate::cli::login::{Login, LoginTerms};
 use crate::cli::mcx_client::{ClientError, ExchangeTerms, McxClient, TokenAnswer};
 use crate::cli::peer::PeerOptions;
+use crate::cli::peer::TrustOptions;
 use crate::cli::user_agent;
 use crate::oauth::{form, token_type};
 use crate::secret::Token;
@@ -51,7 +52,7 @@ impl<'f> Steps<'f> {
         let http = PeerOptions::default().http()?;
         let client = McxClient { id: CLIENT.to_owned(), secret: None, http };
         let token_endpoint = client.endpoints(&federation.broker_url()).token().await?;
-        Ok(Self { federation, client, agent: user_agent::client()?, token_endpoint })
+        Ok(Self { federation, client, agent: user_agent::client(&TrustOptions::default())?, token_endpoint })
     }
 
     /// All steps in order. A step that needs what a failed one should have brought is left out.
