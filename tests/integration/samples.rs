@@ -74,6 +74,37 @@ async fn the_samples_work_where_their_secrets_are() {
     wires(&configuration);
 }
 
+/// With the secrets that the composition makes when it starts, and each of the caches that it can have.
+#[tokio::test]
+async fn the_compositions_files_work_where_its_credentials_are() {
+    let place = tempfile::tempdir().unwrap();
+    let made = place.path().join("credentials");
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_mcx-token-broker"))
+        .args(["credentials", "--plan", "config/compose/credentials.toml", "--directory"])
+        .arg(&made)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
+    let caches = ["single", "sentinel", "cluster"].map(|cache| format!("compose/redis-{cache}.toml"));
+    let partners = ["county-fire", "city-police"].map(|partner| format!("compose/partners/{partner}.toml"));
+    std::fs::create_dir_all(place.path().join("compose/partners")).unwrap();
+    for name in caches.iter().chain(&partners).map(String::as_str).chain(["compose.toml"]) {
+        let text = std::fs::read_to_string(shipped("config").join(name)).unwrap();
+        let text = text.replace(SECRETS, made.join("broker").to_str().unwrap());
+        let text = text.replace("/run/trust", made.join("trust").to_str().unwrap());
+        std::fs::write(place.path().join(name), text).unwrap();
+    }
+    for cache in caches {
+        let files = vec![place.path().join("compose.toml"), place.path().join(cache)];
+        let configuration = config::load(&Sources { files, ..Sources::default() })
+            .unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(configuration.partners.len(), 2);
+        assert_eq!(configuration.warnings, []);
+        wires(&configuration);
+    }
+}
+
 /// The broker file and the five lines of a partner, as a reader of the README copies them.
 #[tokio::test]
 async fn what_the_readme_says_to_write_works() {
