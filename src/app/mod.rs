@@ -53,6 +53,11 @@ impl App {
         Wiring::new(configuration, clock, Metrics::new()).app()
     }
 
+    /// The use case, for who asks it without a listener.
+    pub fn exchange(&self) -> Arc<Exchange> {
+        Arc::clone(&self.public.exchange)
+    }
+
     /// Listens and serves. Must be called within a tokio runtime.
     pub fn start(mut self) -> Result<Running, ServerError> {
         if let Some(path) = self.audit_file {

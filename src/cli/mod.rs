@@ -4,6 +4,7 @@ mod check;
 mod completions;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod explain;
 mod health;
 mod keys;
 mod login;
@@ -59,6 +60,8 @@ enum Command {
     Serve(serve::Serve),
     /// Check the configuration and every partner file; calls nobody
     Check(check::Check),
+    /// Say, check by check, what becomes of a client's request and why; calls nobody unless told to
+    Explain(Box<explain::Explain>),
     /// The files of partner domains
     #[command(subcommand)]
     Partners(partners::PartnersCommand),
@@ -86,7 +89,7 @@ enum Command {
 impl Command {
     fn reads_configuration(&self) -> bool {
         match self {
-            Self::Serve(_) | Self::Check(_) => true,
+            Self::Serve(_) | Self::Check(_) | Self::Explain(_) => true,
             Self::Partners(command) => command.reads_configuration(),
             _ => false,
         }
@@ -98,13 +101,14 @@ impl Cli {
     pub async fn run(self) -> ExitCode {
         if !self.command.reads_configuration() && self.configuration.is_stated() {
             output::complain(
-                "error: --config, --partners and --set are for commands that read the broker's configuration: serve, check",
+                "error: --config, --partners and --set are for commands that read the broker's configuration: serve, check, explain",
             );
             return ExitCode::from(EXIT_USAGE);
         }
         let outcome = match self.command {
             Command::Serve(command) => command.run(self.configuration).await,
             Command::Check(command) => command.run(self.configuration),
+            Command::Explain(command) => command.run(self.configuration).await,
             Command::Partners(command) => command.run(),
             Command::Token(command) => command.run().await,
             Command::Keys(command) => command.run(),

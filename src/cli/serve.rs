@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Args;
 
-use super::sources::{ConfigurationOptions, ListenOptions};
-use super::{EXIT_CONFIGURATION, output, signal};
+use super::signal;
+use super::sources::{ConfigurationOptions, ListenOptions, unusable};
 use crate::app::App;
 use crate::clock::Clock;
-use crate::config::{self, Problem};
+use crate::config;
 use crate::server::ServerError;
 use crate::telemetry::logs;
 
@@ -66,14 +66,6 @@ fn raise_open_files() {
         Ok(open_files) => tracing::info!(open_files, "the limit of open files"),
         Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
     }
-}
-
-/// All problems at once, one per line.
-fn unusable(problems: impl IntoIterator<Item = Problem>) -> ExitCode {
-    for problem in problems {
-        output::complain(&problem.to_string());
-    }
-    ExitCode::from(EXIT_CONFIGURATION)
 }
 
 fn init_logs(log: &config::Log) -> anyhow::Result<()> {

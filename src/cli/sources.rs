@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::config::Sources;
+use super::{EXIT_CONFIGURATION, output};
+use crate::config::{Problem, Sources};
 
 /// Options of every command that reads the configuration; they may stand before the command too.
 #[derive(Debug, Args)]
@@ -23,7 +25,7 @@ pub(super) struct ConfigurationOptions {
 }
 
 /// Where to listen, over everything else that says so.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct ListenOptions {
     /// Address of the public listener
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -49,6 +51,14 @@ impl ConfigurationOptions {
         }
         Sources { files, environment: environment(), overrides, partners: self.partners }
     }
+}
+
+/// Says why the configuration cannot be used: all problems at once, one per line.
+pub(super) fn unusable(problems: impl IntoIterator<Item = Problem>) -> ExitCode {
+    for problem in problems {
+        output::complain(&problem.to_string());
+    }
+    ExitCode::from(EXIT_CONFIGURATION)
 }
 
 /// The environment. A value that is not UTF-8 is kept, mangled: a check will name its key.

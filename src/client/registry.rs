@@ -217,7 +217,11 @@ impl ClientRegistry {
         }
     }
 
-    fn find(&self, id: &str) -> Result<&Arc<Client>, ClientError> {
+    /// The client of this id, whether or not it proves itself.
+    ///
+    /// # Errors
+    /// [`ClientError::Unknown`].
+    pub fn find(&self, id: &str) -> Result<&Arc<Client>, ClientError> {
         self.clients.get(id).ok_or(ClientError::Unknown)
     }
 

@@ -62,14 +62,20 @@ impl Chain {
         let mut home_retries = self.exchange.security_tokens.guard().retries();
         loop {
             let (security_token, _) = self.security_token_with(&mut home_retries).await?;
-            let asked_at = self.exchange.clock.now();
-            let grant = self.partner.redeem(&security_token, self.bearer(), &self.scope, asked_at);
-            match self.observed(Leg::Partner, grant).await {
-                Ok(token) => return Ok(self.cached(token, asked_at, asked_at)),
+            match self.redeemed(&security_token).await {
+                Ok(token) => return Ok(token),
                 Err(error) => self.pause(guard, &mut retries, error).await?,
             }
             self.check_partner()?;
         }
+    }
+
+    /// The second leg (B.7.4, B.7.5), once.
+    pub(super) async fn redeemed(&self, security_token: &Token) -> Result<CachedToken, ExchangeError> {
+        let asked_at = self.exchange.clock.now();
+        let grant = self.partner.redeem(security_token, self.bearer(), &self.scope, asked_at);
+        let token = self.observed(Leg::Partner, grant).await?;
+        Ok(self.cached(token, asked_at, asked_at))
     }
 
     /// The first leg (B.7.2, B.7.3): a fresh security token, looked at before it goes anywhere, and how long it lives.
@@ -91,6 +97,13 @@ impl Chain {
     }
 
     async fn one_security_token(&self) -> Result<(Token, Duration), ExchangeError> {
+        let token = self.unseen_security_token().await?;
+        let lifetime = self.inspected(&token)?;
+        Ok((token, lifetime))
+    }
+
+    /// A security token, asked for once, that nobody has looked at.
+    pub(super) async fn unseen_security_token(&self) -> Result<Token, ExchangeError> {
         let scope = self.partner.scopes.to_partner(&self.scope);
         let wanted = SecurityTokenRequest {
             user: &self.user,
@@ -101,16 +114,20 @@ impl Chain {
             ahead: self.ahead,
         };
         let obtain = self.exchange.security_tokens.obtain(&self.partner.security_token, wanted);
-        let token = self.observed(Leg::Home, obtain).await?;
+        self.observed(Leg::Home, obtain).await
+    }
+
+    /// How long the token lives, once it is certain that it is what the partner demands.
+    pub(super) fn inspected(&self, token: &Token) -> Result<Duration, ExchangeError> {
         let now = self.exchange.clock.now();
         let asked = Asked {
             broker: self.exchange.security_tokens.broker_id(),
             client: self.client.id.as_str(),
             actor: self.actor.as_ref().map(|actor| actor.id.as_str()),
         };
-        let inspected = self.partner.inspect(&token, asked, now).map_err(ExchangeError::from);
+        let inspected = self.partner.inspect(token, asked, now).map_err(ExchangeError::from);
         let expires_at = inspected.inspect_err(|error| self.note_failure(error))?;
-        Ok((token, now.until(expires_at)))
+        Ok(now.until(expires_at))
     }
 
     /// Whether `last` came with a refresh token that may be used. The home IdM is not asked on this way, so it leads on for

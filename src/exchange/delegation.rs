@@ -63,12 +63,30 @@ impl Exchange {
             self.note_actor(actor.as_ref(), attempt);
             return Ok(actor);
         }
+        let proof = actor.as_ref().and_then(|actor| actor.proof.as_ref());
+        let stated = self.stated_actor(client, subject, proof)?;
+        self.check_not_revoked(&presented(subject), stated.as_ref())?;
+        let actor = actor.or(stated);
+        self.note_actor(actor.as_ref(), attempt);
+        Ok(actor)
+    }
+
+    /// Who acts for the user by the word of the home token, if anybody, once it is certain that whoever asks, or `proof`,
+    /// may. Calls nobody.
+    ///
+    /// # Errors
+    /// As [`Self::actor`].
+    pub(super) fn stated_actor(
+        &self,
+        client: &Client,
+        subject: &Subject<'_>,
+        proof: Option<&ActorToken>,
+    ) -> Result<Option<Actor>, ExchangeError> {
         let claims = self.subject_tokens.claims(subject)?;
         let delegation = Delegation::of(&claims).map_err(SubjectTokenError::Claim)?;
         if delegation.is_acted_for() && self.delegated_tokens == DelegatedTokens::Refused {
             return Err(Denied::Delegated.into());
         }
-        let proof = actor.as_ref().and_then(|actor| actor.proof.as_ref());
         let issuer = self.subject_tokens.issuer();
         let permitted = match proof {
             Some(proof) => delegation.permits_actor(issuer, &proof.user.id, &client.id),
@@ -88,10 +106,7 @@ impl Exchange {
         if delegation.is_acted_for() && stated.is_none() {
             return Err(Denied::Delegated.into());
         }
-        self.check_not_revoked(&presented(subject), stated.as_ref())?;
-        let actor = actor.or(stated);
-        self.note_actor(actor.as_ref(), attempt);
-        Ok(actor)
+        Ok(stated)
     }
 
     /// An actor token is a home token like the user's: everything that is asked of that is asked of it.

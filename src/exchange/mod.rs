@@ -8,6 +8,7 @@ pub mod deadline;
 pub mod definitions;
 pub mod delegation;
 pub mod error;
+pub mod examination;
 mod explanation;
 pub mod policy;
 mod refusals;

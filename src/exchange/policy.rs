@@ -50,11 +50,19 @@ pub fn may_present(client: &Client, subject: &Subject) -> Result<(), Denied> {
     }
 }
 
-/// The scopes that are asked of the partner: what the client wants, or the partner's default.
+/// Whether `client` may ask this partner at all, and for which scopes then.
 pub fn decide(client: &Client, partner: &Partner, asked: Option<ScopeText<'_>>) -> Result<ScopeMask, Denied> {
-    if !client.partners.contain(&partner.id) {
-        return Err(Denied::Partner);
-    }
+    may_ask(client, partner)?;
+    scope(client, partner, asked)
+}
+
+/// Whether `client` is registered for this partner.
+pub fn may_ask(client: &Client, partner: &Partner) -> Result<(), Denied> {
+    if client.partners.contain(&partner.id) { Ok(()) } else { Err(Denied::Partner) }
+}
+
+/// The scopes that are asked of the partner: what the client wants, or the partner's default.
+pub fn scope(client: &Client, partner: &Partner, asked: Option<ScopeText<'_>>) -> Result<ScopeMask, Denied> {
     let scopes = &partner.scopes;
     let wanted = match asked {
         None => scopes.default(),

@@ -58,17 +58,22 @@ impl Rules {
         scope: Option<ScopeMask>,
         claims: impl FnOnce() -> Result<Arc<Claims>, SubjectTokenError>,
     ) -> Result<(), ExchangeError> {
-        let mut concerned = self.0.iter().filter(|rule| rule.concerns(client, partner, scope)).peekable();
+        let mut concerned = self.concerned(client, partner, scope).peekable();
         if concerned.peek().is_none() {
             return Ok(());
         }
         let claims = claims()?;
-        match concerned.find(|rule| !rule.is_fulfilled_by(&claims)) {
-            Some(rule) => {
-                Err(Denied::Rule { name: rule.name.clone(), for_scope: rule.scopes.is_some() }.into())
-            }
-            None => Ok(()),
-        }
+        concerned.try_for_each(|rule| rule.check(&claims)).map_err(Into::into)
+    }
+
+    /// Those that concern a request.
+    pub fn concerned<'r>(
+        &'r self,
+        client: &'r Client,
+        partner: &'r Partner,
+        scope: Option<ScopeMask>,
+    ) -> impl Iterator<Item = &'r Rule> {
+        self.0.iter().filter(move |rule| rule.concerns(client, partner, scope))
     }
 }
 
@@ -82,8 +87,15 @@ impl Rule {
             })
     }
 
-    fn is_fulfilled_by(&self, claims: &Claims) -> bool {
-        self.require.iter().all(|required| required.is_in(claims))
+    /// Whether the home token of these claims has all that it requires.
+    ///
+    /// # Errors
+    /// [`Denied::Rule`].
+    pub fn check(&self, claims: &Claims) -> Result<(), Denied> {
+        if self.require.iter().all(|required| required.is_in(claims)) {
+            return Ok(());
+        }
+        Err(Denied::Rule { name: self.name.clone(), for_scope: self.scopes.is_some() })
     }
 }
 
@@ -100,7 +112,8 @@ impl RequiredClaim {
         }
     }
 
-    fn value<'c>(&self, claims: &'c Claims) -> Option<&'c Value> {
+    /// What the token has there.
+    pub(super) fn value<'c>(&self, claims: &'c Claims) -> Option<&'c Value> {
         let Some(pointer) = self.claim.strip_prefix('/') else { return claims.get(&self.claim) };
         let (first, rest) =
             pointer.split_once('/').map_or((pointer, None), |(first, rest)| (first, Some(rest)));

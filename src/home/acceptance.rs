@@ -83,12 +83,121 @@ pub(super) fn check_type(typ: Option<&str>, accepted: &[String]) -> Result<(), S
     if known { Ok(()) } else { Err(SubjectTokenError::Type) }
 }
 
+/// One thing that is asked of a token's claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClaimCheck {
+    /// What must be there is there.
+    Required,
+    /// What names the client is a text.
+    Client,
+    /// `exp`, `nbf` and `iat`.
+    Times,
+    /// `iss`.
+    Issuer,
+    /// `aud`.
+    Audience,
+    /// Where the home IdM demands that the broker is named.
+    BrokerNamed,
+    /// `scope` is one.
+    Scope,
+    /// What names the user.
+    Identity,
+}
+
+impl ClaimCheck {
+    /// All, in the order in which they are asked: the first that fails is the reason.
+    pub(super) const ALL: [Self; 8] = [
+        Self::Required,
+        Self::Client,
+        Self::Times,
+        Self::Issuer,
+        Self::Audience,
+        Self::BrokerNamed,
+        Self::Scope,
+        Self::Identity,
+    ];
+
+    /// Asks it of `claims`.
+    pub(super) fn ask(
+        self,
+        claims: &Claims,
+        settings: &SubjectTokenSettings,
+        now: Timestamp,
+    ) -> Result<(), SubjectTokenError> {
+        match self {
+            Self::Required => check_required(claims, settings),
+            Self::Client => Ok(first_text(claims, &settings.client_id_claims).map(drop)?),
+            Self::Times => times(claims, settings.leeway)?.check(now, settings.longest()),
+            Self::Issuer => match claims.text("iss")? {
+                Some(issuer) if issuer != settings.issuer => Err(SubjectTokenError::Issuer),
+                _ => Ok(()),
+            },
+            Self::Audience => {
+                let audiences = claims.audience()?;
+                let ours = |audience: &&str| settings.audiences.iter().any(|ours| ours == audience);
+                if audiences.is_empty() || audiences.iter().any(ours) {
+                    Ok(())
+                } else {
+                    Err(SubjectTokenError::Audience)
+                }
+            }
+            Self::BrokerNamed => check_broker_named(claims, settings),
+            Self::Scope => match claims.get("scope").map(crate::oauth::scope::ScopeSet::from_json) {
+                Some(Err(_)) => {
+                    Err(ClaimError { name: "scope".to_owned(), expected: "a scope string or list" }.into())
+                }
+                _ => Ok(()),
+            },
+            Self::Identity => named_user(claims, settings).map(drop),
+        }
+    }
+}
+
 /// Judges the claims of a token whose signature is right.
 pub(super) fn judge(
     claims: &Claims,
     settings: &SubjectTokenSettings,
     now: Timestamp,
 ) -> Result<Verified, SubjectTokenError> {
+    ClaimCheck::Required.ask(claims, settings, now)?;
+    judge_stated(claims, settings, now)
+}
+
+/// Judges what the claims state, whatever they leave out.
+pub(super) fn judge_stated(
+    claims: &Claims,
+    settings: &SubjectTokenSettings,
+    now: Timestamp,
+) -> Result<Verified, SubjectTokenError> {
+    for check in ClaimCheck::ALL.into_iter().filter(|check| *check != ClaimCheck::Required) {
+        check.ask(claims, settings, now)?;
+    }
+    said_by(claims, settings)
+}
+
+/// What the claims say of their user, whatever else is to be held against them.
+pub(super) fn said_by(
+    claims: &Claims,
+    settings: &SubjectTokenSettings,
+) -> Result<Verified, SubjectTokenError> {
+    let client_id = first_text(claims, &settings.client_id_claims)?;
+    let (claim, id) = named_user(claims, settings)?;
+    let user = user_digest(&settings.issuer, claim, id);
+    Ok(Verified {
+        user,
+        identity: identity(claims, &settings.subject_claims, user),
+        issued_to: client_id.map_or([0; 16], |(_, id)| digest_of_name(id)),
+        issued_at: claims.numeric_date("iat")?.and_then(seconds),
+        session: claims
+            .text("sid")?
+            .and_then(|sid| NonZeroU64::new(u64::from_be_bytes(session_digest(&settings.issuer, sid)))),
+        times: times(claims, settings.leeway)?,
+        origin: Origin::new(Delegation::of(claims)?.is_stated()),
+    })
+}
+
+/// `exp` always is required.
+fn check_required(claims: &Claims, settings: &SubjectTokenSettings) -> Result<(), SubjectTokenError> {
     if claims.get("exp").is_none() {
         return Err(SubjectTokenError::Missing("exp".to_owned()));
     }
@@ -99,47 +208,17 @@ pub(super) fn judge(
             return Err(SubjectTokenError::Missing(required.clone()));
         }
     }
-    judge_stated(claims, settings, now)
+    Ok(())
 }
 
-/// Judges what the claims state, whatever they leave out.
-pub(super) fn judge_stated(
-    claims: &Claims,
-    settings: &SubjectTokenSettings,
-    now: Timestamp,
-) -> Result<Verified, SubjectTokenError> {
-    let client_id = first_text(claims, &settings.client_id_claims)?;
-    let times = times(claims, settings.leeway)?;
-    times.check(now, settings.longest())?;
-    if claims.text("iss")?.is_some_and(|issuer| issuer != settings.issuer) {
-        return Err(SubjectTokenError::Issuer);
-    }
-    let audiences = claims.audience()?;
-    let ours = audiences.iter().any(|audience| settings.audiences.iter().any(|ours| ours == audience));
-    if !audiences.is_empty() && !ours {
-        return Err(SubjectTokenError::Audience);
-    }
-    check_broker_named(claims, settings)?;
-    if let Some(scope) = claims.get("scope") {
-        crate::oauth::scope::ScopeSet::from_json(scope)
-            .map_err(|_| ClaimError { name: "scope".to_owned(), expected: "a scope string or list" })?;
-    }
-    let (claim, id) = first_text(claims, &settings.subject_claims)?.ok_or(SubjectTokenError::Identity)?;
-    if id.len() > MAX_IDENTITY_BYTES {
-        return Err(SubjectTokenError::Identity);
-    }
-    let user = user_digest(&settings.issuer, claim, id);
-    Ok(Verified {
-        user,
-        identity: identity(claims, &settings.subject_claims, user),
-        issued_to: client_id.map_or([0; 16], |(_, id)| digest_of_name(id)),
-        issued_at: claims.numeric_date("iat")?.and_then(seconds),
-        session: claims
-            .text("sid")?
-            .and_then(|sid| NonZeroU64::new(u64::from_be_bytes(session_digest(&settings.issuer, sid)))),
-        times,
-        origin: Origin::new(Delegation::of(claims)?.is_stated()),
-    })
+/// The claim that names the user, and the name.
+fn named_user<'c>(
+    claims: &'c Claims,
+    settings: &'c SubjectTokenSettings,
+) -> Result<(&'c str, &'c str), SubjectTokenError> {
+    first_text(claims, &settings.subject_claims)?
+        .filter(|(_, id)| id.len() <= MAX_IDENTITY_BYTES)
+        .ok_or(SubjectTokenError::Identity)
 }
 
 /// One account (`sub`) can be signed in under several MCX ids (TS 33.180 B.2), and a partner that is told the MCX id gives

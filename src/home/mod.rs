@@ -2,6 +2,7 @@
 
 pub mod acceptance;
 pub mod delegation;
+pub mod examination;
 pub mod introspection;
 pub mod keys;
 pub mod logout_token;
@@ -11,6 +12,7 @@ pub mod subject_token;
 
 pub use acceptance::{NamedIn, SubjectTokenSettings};
 pub use delegation::{ActorToken, Delegation};
+pub use examination::{Examination, TokenCheck};
 pub use introspection::{IntrospectionMode, Introspector};
 pub use keys::{HomeKeys, RemoteKeys};
 pub use logout_token::{Logout, LogoutTokenError, LogoutTokenSettings, LogoutTokens};

@@ -114,13 +114,13 @@ pub enum SubjectTokenError {
 /// Validates subject tokens.
 #[derive(Debug)]
 pub struct SubjectTokens {
-    settings: SubjectTokenSettings,
+    pub(super) settings: SubjectTokenSettings,
     keys: HomeKeys,
     introspector: Option<Introspector>,
     remembered: RememberedTokens,
     /// Whose session it is: a logout may name nothing else.
     sessions: Cache<[u8; 8], [u8; 16]>,
-    clock: Clock,
+    pub(super) clock: Clock,
 }
 
 impl SubjectTokens {
@@ -281,7 +281,7 @@ impl SubjectTokens {
         self.introspector.as_ref().map(Introspector::mode)
     }
 
-    async fn verify(&self, token: &UnverifiedToken) -> Result<u32, SubjectTokenError> {
+    pub(super) async fn verify(&self, token: &UnverifiedToken) -> Result<u32, SubjectTokenError> {
         self.keys.verify(token, &self.settings.algorithms).await.map_err(|error| match error {
             KeyError::Token(error) => SubjectTokenError::Token(error),
             KeyError::Unavailable(error) => SubjectTokenError::Home(error),
@@ -290,7 +290,7 @@ impl SubjectTokens {
 
     /// An introspection response is the home IdM's own word, given over TLS: what it leaves out (RFC 7662 §2.2 makes
     /// everything but `active` optional) is not held against the token, what it states is.
-    fn judge_introspected(&self, claims: &Claims) -> Result<(), SubjectTokenError> {
+    pub(super) fn judge_introspected(&self, claims: &Claims) -> Result<(), SubjectTokenError> {
         judge_stated(claims, &self.settings, self.clock.now()).map(|_| ()).map_err(|error| match error {
             SubjectTokenError::Claim(error) => introspection::nonsense(error),
             other => other,
@@ -299,7 +299,7 @@ impl SubjectTokens {
 }
 
 impl Verified {
-    fn subject(
+    pub(super) fn subject(
         self,
         token: TokenRef<'_>,
         digest: TokenDigest,

@@ -21,6 +21,7 @@ mod coalescing;
 mod documents;
 mod errors;
 mod exchange;
+mod explain;
 mod explained_failures;
 mod fuzzing;
 mod home_keys;
