@@ -4,7 +4,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::{AdminApi, admin};
-use crate::home::Introspector;
+use crate::home::{HomeKeys, Introspector};
 use crate::idm::Guard;
 
 /// All metrics.
@@ -15,6 +15,11 @@ pub async fn get(request: HttpRequest, api: Data<AdminApi>) -> HttpResponse {
     let (users, bytes) = api.exchange.cache.memory_size();
     api.metrics.memory(users, bytes);
     let exchange = &api.exchange;
+    api.metrics.redis_answers(exchange.cache.redis_answers());
+    if matches!(exchange.subject_tokens.keys(), HomeKeys::Remote(_)) {
+        let age = exchange.subject_tokens.keys().age(api.clock.monotonic());
+        api.metrics.home_keys_age(age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+    }
     api.metrics.revocations_pending(exchange.revocations_pending());
     let definitions = exchange.definitions();
     let guards = definitions.partners.iter().flat_map(|partner| [partner.idm.guard(), &partner.revocation]);

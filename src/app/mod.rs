@@ -25,7 +25,7 @@ use crate::jose::{Algorithm, SigningKey};
 use crate::oauth::security_token::SecurityTokenSource;
 use crate::partner::PartnerRegistry;
 use crate::random::RequestIds;
-use crate::server::{self, Running, ServerError, ServerSettings};
+use crate::server::{self, Running, ServerError, ServerSettings, ShownCertificate};
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
 use partners::KnownPartners;
@@ -124,13 +124,17 @@ impl<'c> Wiring<'c> {
         let admin = &self.configuration.admin;
         let bearer_token: AdminToken =
             Arc::new(ArcSwapOption::new(self.configuration.admin.bearer_token.clone().map(Arc::new)));
+        let certificates = server.certificates();
+        self.metrics.started(self.clock.now().unix_millis());
+        self.metrics.partner_files(partners.ids().map(|id| (id, true)));
+        note_certificates(&self.metrics, &certificates);
         let replaced = Replaced {
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             exchange: Arc::clone(&exchange),
             cache: Arc::clone(&cache),
             partners,
-            certificates: server.certificates(),
+            certificates,
             bearer_token: Arc::clone(&bearer_token),
             own_key: self.signing.first().filter(|_| self.configuration.signing.is_empty()).cloned(),
         };
@@ -214,6 +218,16 @@ impl<'c> Wiring<'c> {
                 self.problem(&file.path, &format!("{at}.key_file"), error, "make one with `keys generate`");
             })
             .ok()
+    }
+}
+
+/// Puts the ends of the listeners' certificates, public and admin, into the metrics.
+fn note_certificates(metrics: &Metrics, certificates: &[Option<ShownCertificate>; 2]) {
+    let files = ["server.tls.certificate_file", "admin.tls.certificate_file"];
+    for (file, certificate) in files.into_iter().zip(certificates) {
+        if let Some(ends) = certificate.as_ref().and_then(ShownCertificate::ends) {
+            metrics.certificate(file, ends.unix_seconds());
+        }
     }
 }
 

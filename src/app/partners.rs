@@ -25,6 +25,10 @@ impl KnownPartners {
         self.0.values().map(|known| Arc::clone(&known.partner))
     }
 
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

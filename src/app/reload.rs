@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::MissedTickBehavior;
 
-use super::Wiring;
 use super::partners::{KnownPartners, revocation_guard};
+use super::{Wiring, note_certificates};
 use crate::api::{AdminToken, ReloadReport, ReloadRequests};
 use crate::cache::TokenCache;
 use crate::clock::Clock;
@@ -204,6 +204,10 @@ impl Reloader {
                 shown.show(certificate);
             }
         }
+        note_certificates(&self.replaced.metrics, &self.replaced.certificates);
+        let bad: BTreeSet<&str> = unusable.iter().map(|partner| partner.id.as_str()).collect();
+        let files = partners.ids().chain(bad.iter().copied().filter(|id| !id.is_empty()));
+        self.replaced.metrics.partner_files(files.map(|id| (id, !bad.contains(id))));
         // Taken out, it counts until the next start: what guards the listener beside it is not replaced either.
         if let Some(token) = &configuration.admin.bearer_token {
             self.replaced.bearer_token.store(Some(Arc::new(token.clone())));

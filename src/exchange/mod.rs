@@ -333,20 +333,21 @@ impl Exchange {
         attempt: &Attempt,
     ) -> Result<(Subject<'r>, Moment), ExchangeError> {
         let now = self.clock.moment();
-        let (subject, now) = match self.subject_tokens.recall(token, now) {
-            Some(known) => (known?, now),
+        let (outcome, now) = match self.subject_tokens.recall(token, now) {
+            Some(known) => (known.map_err(ExchangeError::from), now),
             None => {
                 let validation = Box::pin(self.subject_tokens.validate(token));
-                let subject = deadline.wait(Leg::Home, validation).instrument(attempt.span()).await?;
-                (subject, self.clock.moment())
+                let outcome = deadline.wait(Leg::Home, validation).instrument(attempt.span()).await;
+                (outcome, self.clock.moment())
             }
         };
-        match subject.signature {
-            Signature::Remembered => self.metrics.home_token(true),
-            Signature::Verified => self.metrics.home_token(false),
-            Signature::Introspected => {}
+        match outcome.as_ref().map(|subject| subject.signature) {
+            Ok(Signature::Remembered) => self.metrics.home_token_remembered(),
+            Ok(Signature::Verified) => self.metrics.home_token("verified"),
+            Ok(Signature::Introspected) => self.metrics.home_token("introspected"),
+            Err(error) => self.metrics.home_token(error.code()),
         }
-        Ok((subject, now))
+        outcome.map(|subject| (subject, now))
     }
 
     /// For the audit log.

@@ -45,6 +45,15 @@ impl HomeKeys {
         }
     }
 
+    /// How long ago they were fetched; `None`: they never were. What is read from a file is not fetched at all. `now`: by the
+    /// monotonic clock.
+    pub fn age(&self, now: Duration) -> Option<Duration> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Remote(keys) => keys.current.load().as_ref().map(|known| now.saturating_sub(known.at)),
+        }
+    }
+
     /// Which key set is in force: another number after each change of its content, `None` while there is none. To be
     /// asked on every request, with the monotonic time: it is also what keeps an old set from being used for ever when no
     /// signature is verified.

@@ -8,7 +8,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::clock::Timestamp;
 use crate::secret::Secret;
 
 /// What a listener shows, and whom it believes, in PEM.
@@ -31,6 +33,16 @@ impl ShownCertificate {
     /// One is not usable, or they do not belong together.
     pub fn new(chain: &str, key: &Secret) -> Result<Self, TlsError> {
         pair(chain, key).map(|pair| Self(Arc::new(ArcSwap::from_pointee(pair))))
+    }
+
+    /// When the first of its chain ends, after which nobody who checks it connects.
+    pub fn ends(&self) -> Option<Timestamp> {
+        let shown = self.0.load();
+        let ends = shown.cert.iter().filter_map(|der| {
+            let (_, certificate) = X509Certificate::from_der(der).ok()?;
+            Some(Timestamp::from_unix_seconds(certificate.validity().not_after.timestamp()))
+        });
+        ends.min()
     }
 
     /// From the next handshake on it is what `other` shows now. Connections that are open go on.

@@ -176,7 +176,7 @@ async fn commands_of_many_that_are_lost_with_their_connection_fail_nobody(
     let ground = Ground::start_with(MEMORY_OFF, Duration::from_secs(20), Network::Fine).await;
     let federation = &ground.federation;
     assert!(keeps(federation, "alice").await);
-    let verified = r#"mcx_broker_verified_tokens_total{source="verified"}"#;
+    let verified = r#"mcx_broker_home_tokens_total{outcome="verified"}"#;
     let before = federation.broker.metric(verified).await;
 
     ground.proxy.be(Network::HalfOpen).await;

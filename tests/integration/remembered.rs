@@ -11,7 +11,7 @@ use crate::support::federation::{CLIENT, Federation, Setup};
 use crate::support::{http, until};
 
 async fn verified(federation: &Federation, source: &str) -> u64 {
-    federation.broker.metric(&format!("mcx_broker_verified_tokens_total{{source=\"{source}\"}}")).await
+    federation.broker.metric(&format!("mcx_broker_home_tokens_total{{outcome=\"{source}\"}}")).await
 }
 
 async fn outcome(federation: &Federation, token: &str) -> (u16, String) {

@@ -60,6 +60,11 @@ fn the_runbook_has_one_entry_for_each_code() {
     }
 }
 
+/// The alerts that have an entry.
+pub(crate) fn alerts_of_the_runbook() -> BTreeSet<&'static str> {
+    entries().into_iter().map(|(name, _)| name).filter(|name| is_alert(name)).collect()
+}
+
 fn is_alert(name: &str) -> bool {
     name.starts_with("McxBroker")
 }
