@@ -8,6 +8,7 @@ mod explain;
 mod health;
 mod keys;
 mod login;
+mod manual;
 mod mcx_client;
 mod output;
 mod partners;
@@ -84,6 +85,9 @@ enum Command {
     Credentials(sandbox::Credentials),
     /// Print a completion script for a shell
     Completions(completions::Completions),
+    /// Write the pages of man and the completion scripts, for packing
+    #[command(hide = true)]
+    Manual(manual::Manual),
 }
 
 impl Command {
@@ -120,6 +124,7 @@ impl Cli {
             #[cfg(feature = "sandbox")]
             Command::Credentials(command) => command.run(),
             Command::Completions(command) => command.run(),
+            Command::Manual(command) => command.run(),
         };
         outcome.unwrap_or_else(|error| {
             if !is_broken_pipe(&error) {

@@ -32,6 +32,7 @@ mod json_depth;
 mod jwt_hardening;
 mod jwt_mutation;
 mod layers;
+mod manual;
 mod mint;
 mod mismatch;
 mod monitoring;

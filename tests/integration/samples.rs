@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use mcx_token_broker::app::App;
 use mcx_token_broker::clock::Clock;
@@ -101,6 +102,62 @@ async fn the_compositions_files_work_where_its_credentials_are() {
             .unwrap_or_else(|problems| panic!("{problems}"));
         assert_eq!(configuration.partners.len(), 2);
         assert_eq!(configuration.warnings, []);
+        wires(&configuration);
+    }
+}
+
+/// A certificate and its key, which belong together.
+static TLS: LazyLock<[String; 2]> = LazyLock::new(|| {
+    let tls = rcgen::generate_simple_self_signed(["broker.home.example".to_owned()]).unwrap();
+    [tls.cert.pem(), tls.signing_key.serialize_pem()]
+});
+
+/// The file that an operator would put there, by its name.
+fn secret(name: &str) -> String {
+    match name.rsplit('/').next().unwrap() {
+        "signing.pem" => SigningKey::generate(Algorithm::Es256).unwrap().private_pem().expose().to_owned(),
+        "seal" => "1".repeat(64),
+        "broker.crt" | "tls.crt" => TLS[0].clone(),
+        "broker.key" | "tls.key" => TLS[1].clone(),
+        _ => "a secret\n".to_owned(),
+    }
+}
+
+/// What `deploy/` has for systemd and for Kubernetes, with the secrets that it names and the modes that they have there.
+#[tokio::test]
+async fn the_files_of_a_deployment_work_where_their_secrets_are() {
+    for (name, broker) in [
+        ("deploy/systemd", "etc/mcx-token-broker/broker.toml"),
+        ("deploy/kubernetes", "etc/mcx-token-broker/config/broker.toml"),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let partners = place.path().join("etc/mcx-token-broker/partners");
+        let broker = place.path().join(broker);
+        std::fs::create_dir_all(&partners).unwrap();
+        std::fs::create_dir_all(broker.parent().unwrap()).unwrap();
+        let mut count = 0;
+        for (from, to) in [
+            ("broker.toml", broker.clone()),
+            ("partners/county-fire.toml", partners.join("county-fire.toml")),
+        ] {
+            let text = std::fs::read_to_string(shipped(name).join(from)).unwrap();
+            let text = text.replace("\"/", &format!("\"{}/", place.path().display()));
+            std::fs::write(&to, &text).unwrap();
+            let lines = text.lines().filter(|line| line.contains("_file"));
+            for file in lines.flat_map(|line| line.split('"').skip(1).step_by(2)) {
+                let path = to.parent().unwrap().join(file);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(&path, secret(file)).unwrap();
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o440)).unwrap();
+                count += 1;
+            }
+        }
+        assert!(count >= 6, "{name}: {count} files");
+
+        let configuration = load(&broker);
+
+        assert_eq!(configuration.partners.len(), 1, "{name}");
+        assert_eq!(configuration.warnings, [], "{name}");
         wires(&configuration);
     }
 }
