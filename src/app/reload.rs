@@ -29,7 +29,7 @@ use crate::telemetry::runbook::Runbook;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// For whoever is told that a file cannot be used.
-const BAD: Runbook = Runbook("McxBrokerConfigurationBad");
+const BAD: Runbook<'static> = Runbook("McxBrokerConfigurationBad");
 
 /// What is replaced when files change, and what the new is made with.
 #[derive(Debug)]

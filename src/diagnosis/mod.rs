@@ -11,6 +11,8 @@ use std::fmt;
 
 pub use signal::Seen;
 
+use crate::telemetry::runbook::Runbook;
+
 /// A leg of the exchange, as the table names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -94,7 +96,7 @@ pub fn diagnose(seen: &Seen<'_>) -> &'static Cause {
 
 /// Where the runbook explains a stable code: a path below the documentation.
 pub fn runbook(code: &str) -> String {
-    format!("docs/operations.md#{code}")
+    Runbook(code).to_string()
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ use unsent::Unsent;
 const REST: Duration = Duration::from_secs(1);
 
 /// For whoever reads that Redis does not do what it is asked.
-const AWAY: Runbook = Runbook("McxBrokerRedisAway");
+const AWAY: Runbook<'static> = Runbook("McxBrokerRedisAway");
 
 /// A lock that its holder does not extend ends after this: what a replica that died leaves others waiting for.
 pub(super) const LOCK_LIFE: Duration = Duration::from_secs(3);
