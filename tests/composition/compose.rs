@@ -158,12 +158,16 @@ impl Composition {
         serde_json::from_str::<Value>(&all).unwrap()[0].take()
     }
 
-    /// Waits until Docker calls a service healthy; one without a health check is running.
+    /// Waits until Docker calls a service healthy. One without a health check is running; one that is to be run once has ended well.
     pub(crate) async fn await_health(&self, service: &str) {
         until(&format!("{service} is healthy"), async || {
-            let state = self.inspect(service)["State"].take();
+            let container = self.inspect(service);
+            let state = &container["State"];
+            let ended_well = container["HostConfig"]["RestartPolicy"]["Name"] == "no"
+                && state["Status"] == "exited"
+                && state["ExitCode"] == 0;
             let health = state["Health"]["Status"].as_str();
-            state["Running"] == true && health.is_none_or(|health| health == "healthy")
+            ended_well || state["Running"] == true && health.is_none_or(|health| health == "healthy")
         })
         .await;
     }

@@ -75,7 +75,7 @@ pub(super) async fn only_the_broker_is_in_more_than_one_domain(composition: &Com
     composition.exec("balancer", &["timeout", "3", "bash", "-c", reachable]);
 }
 
-pub(super) async fn prometheus_sees_both_replicas(composition: &Composition) {
+pub(super) async fn prometheus_sees_both_replicas_and_has_the_alerts(composition: &Composition) {
     let person = Person::new(composition, 1);
     until("both replicas are scraped", async || {
         let up = person.read(&format!("{PROMETHEUS}/api/v1/query?query=up")).await;
@@ -86,4 +86,14 @@ pub(super) async fn prometheus_sees_both_replicas(composition: &Composition) {
     .await;
     let measured = person.read(&format!("{PROMETHEUS}/api/v1/query?query=mcx_broker_listening")).await;
     assert!(measured.text.contains("broker-2:9090"), "{}", measured.text);
+
+    until("every alert is evaluated", async || {
+        let groups = person.read(&format!("{PROMETHEUS}/api/v1/rules")).await;
+        let groups: Value = serde_json::from_str(&groups.text).unwrap_or_default();
+        let groups = groups["data"]["groups"].as_array().into_iter().flatten();
+        let rules: Vec<&Value> =
+            groups.flat_map(|group| group["rules"].as_array().into_iter().flatten()).collect();
+        !rules.is_empty() && rules.iter().all(|rule| rule["health"] == "ok")
+    })
+    .await;
 }

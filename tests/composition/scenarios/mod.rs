@@ -38,7 +38,7 @@ pub(crate) const SCENARIOS: &[Scenario] = scenarios! {
         image::one_that_is_built_already_makes_the_same,
         confinement::each_container_is_confined,
         confinement::only_the_broker_is_in_more_than_one_domain,
-        confinement::prometheus_sees_both_replicas,
+        confinement::prometheus_sees_both_replicas_and_has_the_alerts,
         exchange::either_replica_serves_and_they_share,
         exchange::what_one_partner_gave_is_nothing_to_the_other,
         revocation::at_one_replica_counts_at_the_other,
