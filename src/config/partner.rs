@@ -94,7 +94,7 @@ impl PartnerDefaults {
     }
 }
 
-/// A partner domain: partners/<id>.toml. The file's stem is the partner's id.
+/// A partner domain: `partners/<id>.toml`. The file's stem is the partner's id.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct PartnerTable {
