@@ -4,16 +4,19 @@ pub mod admin;
 pub mod body;
 pub mod connection;
 pub mod error;
+pub mod files;
 pub mod health;
 pub mod jwks;
 pub mod logout;
 pub mod metadata;
 pub mod metrics;
 pub mod openapi;
+pub mod page;
 pub mod partners;
 pub mod purge;
 pub mod reload;
 pub mod revoke;
+pub mod status;
 pub mod token;
 
 use std::sync::Arc;
@@ -32,10 +35,12 @@ use arc_swap::ArcSwapOption;
 use connection::Busy;
 pub use connection::{Connection, Ticks};
 use error::TokenError;
+use files::FilesRead;
+pub use page::FormKey;
 pub use reload::{ReloadReport, ReloadRequests, Reloads};
 
 use crate::client::RateLimit;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::exchange::{Attempt, Exchange};
 use crate::home::LogoutTokens;
 use crate::oauth::metadata::BrokerMetadata;
@@ -114,6 +119,12 @@ pub struct AdminApi {
     pub exchange: Arc<Exchange>,
     /// Has the files read again.
     pub reloads: Reloads,
+    /// What came of reading them.
+    pub files: FilesRead,
+    /// Makes the tokens of the status page's forms.
+    pub form_key: FormKey,
+    /// When the broker began.
+    pub started: Timestamp,
     /// What operators take away.
     pub audit: AuditLog,
     /// Time.
@@ -216,9 +227,15 @@ pub async fn busy(
 pub fn admin(api: &web::Data<AdminApi>, config: &mut ServiceConfig) {
     config
         .app_data(api.clone())
+        .service(only("/", web::get().to(page::get)))
+        .service(only("/style.css", web::get().to(page::style)))
+        .service(only("/script.js", web::get().to(page::script)))
+        .service(only("/purge", web::post().to(page::action::purge)))
+        .service(only("/reload", web::post().to(page::action::reload)))
         .service(only("/live", web::get().to(health::live)))
         .service(only("/ready", web::get().to(health::ready)))
         .service(only("/metrics", web::get().to(metrics::get)))
+        .service(only("/api/status", web::get().to(status::get)))
         .service(only("/api/partners", web::get().to(partners::get)))
         .service(only("/api/reload", web::post().to(reload::post)))
         .service(only("/api/purge", web::post().to(purge::post)))

@@ -1,14 +1,13 @@
 //! `GET /api/partners` on the admin listener: how each partner's identity server does, and the home IdM.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
+use super::status::{CauseView, written};
 use super::{AdminApi, admin};
-use crate::clock::{Timestamp, millis};
-use crate::diagnosis::{self, File};
+use crate::clock::millis;
+use crate::diagnosis;
 use crate::home::Introspector;
 use crate::idm::GuardStatus;
 use crate::partner::{Failure, Outcome, Partner};
@@ -71,18 +70,7 @@ fn failure(failure: &Failure) -> Value {
         "status": status,
         "error": error,
         "at": written(*at),
-        "cause": {
-            "name": cause.name,
-            "cause": cause.cause,
-            "file": cause.file().map(File::as_str),
-            "key": cause.key,
-            "remedy": cause.remedy,
-        },
+        "cause": CauseView::from(*cause),
         "runbook": diagnosis::runbook(code),
     })
-}
-
-fn written(time: Timestamp) -> String {
-    let since = Duration::from_millis(u64::try_from(time.unix_millis()).unwrap_or(0));
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()
 }

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use super::files::{self, FileProblem};
 use super::{AdminApi, admin};
 
 /// What came of reading the files again.
@@ -13,7 +14,8 @@ pub struct ReloadReport {
     /// Partners that came, went or changed.
     pub changed: Vec<String>,
     /// What is wrong, with file, key and what to write. What those files said before goes on.
-    pub problems: Vec<String>,
+    #[serde(serialize_with = "files::lines")]
+    pub problems: Vec<FileProblem>,
     /// Sections that changed, and count from the next start on.
     pub restart: Vec<&'static str>,
 }

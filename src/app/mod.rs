@@ -2,7 +2,9 @@
 
 mod callers;
 mod home;
+mod inventory;
 mod listeners;
+mod observer;
 mod outbound;
 mod partners;
 mod policy;
@@ -13,9 +15,10 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::api::{AdminApi, AdminToken, PublicApi, Readiness, ReloadRequests, Reloads, openapi};
+use crate::api::files::FilesRead;
+use crate::api::{AdminApi, AdminToken, FormKey, PublicApi, Readiness, ReloadRequests, Reloads, openapi};
 use crate::cache::{self, TokenCache};
 use crate::clock::Clock;
 use crate::config::{Configuration, KeyFile, PartnerFile, Problem};
@@ -65,11 +68,13 @@ impl App {
                 .map_err(|error| ServerError::Audit { path, error })?;
             self.admin.audit = self.public.audit.clone();
         }
+        let (exchange, clock) = (Arc::clone(&self.admin.exchange), self.admin.clock.clone());
         let running = server::start(&self.server, self.public, self.admin)?;
         if let Some(keys) = self.home_keys {
             // The first request should not wait for it, and a home IdM that is down must not keep us from starting.
             tokio::spawn(async move { keys.warm_up().await });
         }
+        tokio::spawn(observer::observe(Arc::downgrade(&exchange), clock));
         tokio::spawn(cache::listen(Arc::downgrade(&self.cache)));
         tokio::spawn(self.reloader.run(self.reload_requests));
         Ok(running)
@@ -128,7 +133,10 @@ impl<'c> Wiring<'c> {
         self.metrics.started(self.clock.now().unix_millis());
         self.metrics.partner_files(partners.ids().map(|id| (id, true)));
         note_certificates(&self.metrics, &certificates);
+        let files = self.files(&partners, &[], Vec::new());
+        let files: FilesRead = Arc::new(ArcSwap::from_pointee(files));
         let replaced = Replaced {
+            files: Arc::clone(&files),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             exchange: Arc::clone(&exchange),
@@ -162,6 +170,9 @@ impl<'c> Wiring<'c> {
                 readiness,
                 exchange,
                 reloads,
+                files,
+                form_key: FormKey::default(),
+                started: self.clock.now(),
                 audit: AuditLog::off(),
                 clock: self.clock.clone(),
             },

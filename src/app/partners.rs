@@ -7,7 +7,7 @@ use super::Wiring;
 use super::outbound::uses_mutual_tls;
 use crate::config::{self, Configuration, Problem, UnusablePartner};
 use crate::idm::{EndpointSettings, Endpoints, Idm};
-use crate::partner::{Outcomes, Partner, Scopes, Waiting};
+use crate::partner::{History, Outcomes, Partner, Scopes, Waiting};
 use crate::secret::digest_of_parts;
 
 /// The partners as they were last read, disabled ones too, by id.
@@ -56,8 +56,13 @@ impl Wiring<'_> {
             let before = self.problems.len();
             let fingerprint = self.fingerprint(file);
             let same = known.0.get(&file.id).filter(|known| known.fingerprint == fingerprint).cloned();
-            let partner =
-                same.or_else(|| Some(KnownPartner { fingerprint, partner: Arc::new(self.partner(file)?) }));
+            let partner = same.or_else(|| {
+                let mut partner = self.partner(file)?;
+                if let Some(before) = known.0.get(&file.id) {
+                    partner.history = Arc::clone(&before.partner.history);
+                }
+                Some(KnownPartner { fingerprint, partner: Arc::new(partner) })
+            });
             match partner {
                 Some(partner) => drop(partners.insert(file.id.clone(), partner)),
                 None => {
@@ -143,9 +148,12 @@ impl Wiring<'_> {
             ..EndpointSettings::default()
         };
         let endpoints = Endpoints::new(endpoints, self.clock.clone());
+        let served = self.metrics.served(&file.id);
         Some(Partner {
             id: file.id.clone(),
-            served: self.metrics.served(&file.id),
+            display_name: file.display_name.clone(),
+            history: Arc::new(History::new(&served)),
+            served,
             epoch: file.epoch,
             enabled: file.enabled,
             resource: file.resource.clone(),

@@ -9,8 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::MissedTickBehavior;
 
+use super::inventory::told;
 use super::partners::{KnownPartners, revocation_guard};
 use super::{Wiring, note_certificates};
+use crate::api::files::{FileProblem, Files, FilesRead};
 use crate::api::{AdminToken, ReloadReport, ReloadRequests};
 use crate::cache::TokenCache;
 use crate::clock::Clock;
@@ -39,6 +41,8 @@ pub(super) struct Replaced {
     pub(super) exchange: Arc<Exchange>,
     pub(super) cache: Arc<TokenCache>,
     pub(super) partners: KnownPartners,
+    /// What operators are shown.
+    pub(super) files: FilesRead,
     pub(super) certificates: [Option<ShownCertificate>; 2],
     pub(super) bearer_token: AdminToken,
     /// The key of this process's own, where the operator states none.
@@ -144,11 +148,23 @@ impl Reloader {
             .and_then(|configuration| self.apply(&configuration));
         let report = match outcome {
             Ok(report) => report,
-            Err(problems) => ReloadReport { problems: told(&problems), ..ReloadReport::default() },
+            Err(problems) => self.all_as_it_was(told(&problems)),
         };
         self.tell(&report);
         self.replaced.metrics.reloaded(report.problems.is_empty());
         report
+    }
+
+    /// The problems of partners' files are among them.
+    fn all_as_it_was(&self, problems: Vec<FileProblem>) -> ReloadReport {
+        let mut files = Files::clone(&self.replaced.files.load());
+        files.read_at = self.replaced.clock.now();
+        files.problems.clone_from(&problems);
+        for partner in &mut files.partners {
+            partner.problems.clear();
+        }
+        self.replaced.files.store(Arc::new(files));
+        ReloadReport { problems, ..ReloadReport::default() }
     }
 
     /// Puts the whole in place, or nothing of it.
@@ -181,12 +197,13 @@ impl Reloader {
         let (partners, unusable) = if are_as_started {
             wiring.partners(&self.replaced.partners)
         } else {
-            (self.replaced.partners.clone(), Vec::new())
+            (self.replaced.partners.clone(), configuration.unusable_partners.clone())
         };
         let problems = unusable.iter().flat_map(|partner: &UnusablePartner| &partner.problems);
         let mut report = ReloadReport { problems: told(problems), ..ReloadReport::default() };
         report.changed = partners.changed_from(&self.replaced.partners);
-        report.restart = restart;
+        report.restart.clone_from(&restart);
+        let listed = wiring.files(&partners, &unusable, restart);
         let signing = SigningKeys::new(&wiring.signing);
 
         let clients = self.replaced.exchange.definitions().clients.replaced_by(clients);
@@ -217,6 +234,7 @@ impl Reloader {
             self.replaced.metrics.unguarded(&revocation_guard(gone));
         }
         self.replaced.partners = partners;
+        self.replaced.files.store(Arc::new(listed));
         self.files.clone_from(&configuration.files);
         self.partners_directory.clone_from(&configuration.partners_directory);
         if configuration.signing.is_empty() && self.replaced.own_key.is_none() {
@@ -233,7 +251,7 @@ impl Reloader {
 
     /// Each complaint once, until it is gone or another.
     fn tell(&mut self, report: &ReloadReport) {
-        let problems: BTreeSet<String> = report.problems.iter().cloned().collect();
+        let problems: BTreeSet<String> = report.problems.iter().map(ToString::to_string).collect();
         for problem in problems.difference(&self.complained) {
             tracing::error!(runbook = %BAD, "{problem}; what was read before goes on");
         }
@@ -260,10 +278,6 @@ impl Stamp {
         let inode = 0;
         Some(Self { modified: metadata.modified().ok(), bytes: metadata.len(), inode })
     }
-}
-
-fn told<'p>(problems: impl IntoIterator<Item = &'p Problem>) -> Vec<String> {
-    problems.into_iter().map(ToString::to_string).collect()
 }
 
 /// What is not replaced while the broker runs. Secrets show in none of these texts; where they are replaced, they are left

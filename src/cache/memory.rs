@@ -1,7 +1,7 @@
 //! The tier in this process: bounded by bytes, expiry checked on read. All entries of one user are one value, so that
 //! they go together without a search, as they do in Redis.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -132,11 +132,13 @@ impl MemoryTier {
             return None;
         }
         let kept = self.last(key)?;
-        let slot = &kept.slots[kept.place];
+        self.is_good(&kept.slots[kept.place], now).then_some(kept)
+    }
+
+    fn is_good(&self, slot: &Slot, now: Moment) -> bool {
         let monotonic = millis(now.monotonic);
         let young = self.max_age.is_none_or(|max_age| monotonic < slot.since.saturating_add(max_age));
-        let good = young && monotonic < slot.until && !self.lifetimes.served(&slot.token, now.wall).is_zero();
-        good.then_some(kept)
+        young && monotonic < slot.until && !self.lifetimes.served(&slot.token, now.wall).is_zero()
     }
 
     /// The token that was kept last, however old: for its refresh token.
@@ -183,6 +185,26 @@ impl MemoryTier {
         let slots = self.users.get(user);
         let slots = slots.iter().flat_map(|slots| slots.iter());
         slots.map(|slot| (CacheKey { user: *user, entry: slot.entry }, slot.token.clone())).collect()
+    }
+
+    /// How many entries of each issue could be served, those left out that are no younger than `purged` says: long, and
+    /// seldom. Others may read and write meanwhile.
+    pub(super) fn count(
+        &self,
+        now: Moment,
+        purged: impl Fn(&Issue) -> Option<Timestamp>,
+    ) -> Vec<(Arc<Issue>, usize)> {
+        // By address: those of many tokens are one.
+        let mut issues = HashMap::new();
+        for (_, slots) in self.users.iter() {
+            for slot in slots.iter().filter(|slot| self.is_good(slot, now)) {
+                let issue = &slot.token.issue;
+                let (_, purged, count) =
+                    issues.entry(Arc::as_ptr(issue)).or_insert_with(|| (Arc::clone(issue), purged(issue), 0));
+                *count += usize::from(purged.is_none_or(|purged| slot.token.obtained_at > purged));
+            }
+        }
+        issues.into_values().map(|(issue, _, count)| (issue, count)).collect()
     }
 
     /// Looks through all entries for a token: long, and seldom.

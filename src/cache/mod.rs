@@ -6,6 +6,7 @@
 pub mod entry;
 mod issued;
 mod listener;
+mod live;
 mod memory;
 pub mod purge;
 pub mod redis;
@@ -23,6 +24,7 @@ use tokio::sync::Notify;
 pub use entry::{CacheKey, CachedToken, FurtherTokens, Issue, Lifetimes};
 pub use issued::Issued;
 pub use listener::listen;
+pub use live::LiveTokens;
 pub use memory::Kept;
 use memory::MemoryTier;
 pub use purge::{Fence, Purge};
@@ -88,6 +90,8 @@ pub struct TokenCache {
     signals: Signals,
     /// Held by who looks through the whole memory.
     searching: tokio::sync::Mutex<()>,
+    /// Held by who counts what is there.
+    counting: tokio::sync::Mutex<Option<live::Counted>>,
     /// Whether the generations of the other replicas were asked for.
     settled: AtomicBool,
     settling: Notify,
@@ -122,6 +126,7 @@ impl TokenCache {
             revocations: Revocations::default(),
             signals: Signals::default(),
             searching: tokio::sync::Mutex::default(),
+            counting: tokio::sync::Mutex::default(),
             clock,
         }
     }

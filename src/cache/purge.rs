@@ -130,6 +130,13 @@ impl Generations {
         [table.all, named(&table.clients, client), named(&table.partners, partner)]
     }
 
+    /// When one client's tokens for one partner were purged last, as far as generations tell.
+    pub(super) fn since(&self, client: &str, partner: &str) -> Option<Timestamp> {
+        let last = self.of(client, partner).into_iter().max()?;
+        (last != Generation::default())
+            .then(|| Timestamp::from_unix_millis(i64::try_from(time_of(&last)).unwrap_or(i64::MAX)))
+    }
+
     pub(super) fn table(&self) -> Table {
         Table::clone(&self.0.load())
     }
@@ -138,7 +145,7 @@ impl Generations {
     pub(super) fn renew(&self, purge: &Purge, now: Timestamp) {
         let random: [u8; 8] = random::bytes();
         let fresh = |before: Generation| {
-            let before = before.first_chunk().map_or(0, |time| u64::from_be_bytes(*time));
+            let before = time_of(&before);
             let now = u64::try_from(now.unix_millis()).unwrap_or(0);
             let mut generation = Generation::default();
             generation[..8].copy_from_slice(&now.max(before.saturating_add(1)).to_be_bytes());
@@ -173,6 +180,11 @@ impl Generations {
             table
         });
     }
+}
+
+/// In milliseconds since the epoch.
+fn time_of(generation: &Generation) -> u64 {
+    generation.first_chunk().map_or(0, |time| u64::from_be_bytes(*time))
 }
 
 #[cfg(test)]

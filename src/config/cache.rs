@@ -1,6 +1,7 @@
 //! `[cache]`: where partner tokens are kept, and for how long.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -74,29 +75,37 @@ pub enum RedisDeployment {
 
 /// A key of 32 bytes, for the AEAD that seals entries.
 #[derive(Clone)]
-pub struct SealingKey(Zeroizing<[u8; 32]>);
+pub struct SealingKey {
+    key: Zeroizing<[u8; 32]>,
+    path: PathBuf,
+}
 
 impl SealingKey {
     /// The key itself, for the cipher.
     pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.key
+    }
+
+    /// Where it was read.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// From 64 hexadecimal digits, or base64 of either alphabet.
-    fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Option<Zeroizing<[u8; 32]>> {
         let mut key = Zeroizing::new([0; 32]);
         if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             for (byte, position) in key.iter_mut().zip((0..).step_by(2)) {
                 *byte = u8::from_str_radix(text.get(position..position + 2)?, 16).ok()?;
             }
-            return Some(Self(key));
+            return Some(key);
         }
         let decoded = [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD]
             .iter()
             .find_map(|alphabet| alphabet.decode(text).ok())
             .map(Zeroizing::new)?;
         key.copy_from_slice(decoded.get(..).filter(|bytes| bytes.len() == 32)?);
-        Some(Self(key))
+        Some(key)
     }
 }
 
@@ -237,7 +246,7 @@ impl CacheTable {
                 "does not hold 32 bytes in hex or base64",
                 "write one with `openssl rand -hex 32`",
             );
-            keys.extend(key);
+            keys.extend(key.map(|key| SealingKey { key, path: named.0.clone() }));
         }
         keys
     }

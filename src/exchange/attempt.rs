@@ -70,6 +70,11 @@ impl Attempt {
         self.partner.as_ref().map_or("", |partner| partner.id.as_str())
     }
 
+    /// Of whom, once it is found.
+    pub fn partner(&self) -> Option<&Partner> {
+        self.partner.as_deref()
+    }
+
     /// Who asks has proved itself.
     pub fn authenticated_as(&mut self, client: &Arc<Client>) {
         self.client = Some(Arc::clone(client));

@@ -187,6 +187,13 @@ impl Chain {
         let took = clock.monotonic().saturating_sub(started);
         self.exchange.metrics.leg(leg.as_str(), &self.partner.id, code, took);
         self.partner.outcomes.note(leg.as_str(), code, took, clock.now());
+        if !outcome.as_ref().is_err_and(ExchangeError::is_aftermath) {
+            match leg {
+                Leg::Home => self.partner.history.home.note(took, started),
+                Leg::Partner => self.partner.history.partner.note(took, started),
+                Leg::Broker => {}
+            }
+        }
         outcome.inspect_err(|error| self.note_failure(error))
     }
 

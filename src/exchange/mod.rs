@@ -221,6 +221,9 @@ impl Exchange {
                 let asked = request.scope.and_then(|scope| scope.to_set().ok());
                 attempt.asked_scope = asked.map(|scope| scope.summary());
                 self.metrics.request(error.code(), attempt.partner_id());
+                if let Some(partner) = attempt.partner() {
+                    partner.history.failed();
+                }
             }
         }
         outcome

@@ -27,6 +27,17 @@ pub enum HomeKeys {
     Remote(Arc<RemoteKeys>),
 }
 
+/// How it stands with the home IdM's keys, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySetState {
+    /// How many there are.
+    pub keys: usize,
+    /// How long ago they were fetched; `None`: they never were, or come from a file.
+    pub age: Option<Duration>,
+    /// Why the last attempt to fetch them failed.
+    pub failure: Option<String>,
+}
+
 /// Why a signature could not be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyError {
@@ -45,13 +56,17 @@ impl HomeKeys {
         }
     }
 
-    /// How long ago they were fetched; `None`: they never were. What is read from a file is not fetched at all. `now`: by the
-    /// monotonic clock.
-    pub fn age(&self, now: Duration) -> Option<Duration> {
+    /// How it stands with them. `now`: by the monotonic clock.
+    pub fn state(&self, now: Duration) -> KeySetState {
         match self {
-            Self::Fixed(_) => None,
-            Self::Remote(keys) => keys.current.load().as_ref().map(|known| now.saturating_sub(known.at)),
+            Self::Fixed(set) => KeySetState { keys: set.len(), age: None, failure: None },
+            Self::Remote(keys) => keys.state(now),
         }
+    }
+
+    /// How long ago they were fetched; `None`: they never were, or come from a file. `now`: by the monotonic clock.
+    pub fn age(&self, now: Duration) -> Option<Duration> {
+        self.state(now).age
     }
 
     /// Which key set is in force: another number after each change of its content, `None` while there is none. To be
@@ -198,6 +213,18 @@ impl RemoteKeys {
     /// Fetches the set before the first request needs it.
     pub async fn warm_up(self: &Arc<Self>) {
         self.refresh(None).await;
+    }
+
+    fn state(&self, now: Duration) -> KeySetState {
+        let current = self.current.load();
+        // While somebody fetches, the last attempt is not known; nobody waits for it here.
+        let last = self.last_attempt.try_lock().ok();
+        let failure = last.as_deref().and_then(Option::as_ref).and_then(|attempt| attempt.failure.as_ref());
+        KeySetState {
+            keys: current.as_ref().map_or(0, |fetched| fetched.set.len()),
+            age: current.as_ref().map(|fetched| now.saturating_sub(fetched.at)),
+            failure: failure.map(ToString::to_string),
+        }
     }
 
     /// Whether there is a set to verify with.

@@ -14,7 +14,7 @@ pub use acceptance::{NamedIn, SubjectTokenSettings};
 pub use delegation::{ActorToken, Delegation};
 pub use examination::{Examination, TokenCheck};
 pub use introspection::{IntrospectionMode, Introspector};
-pub use keys::{HomeKeys, RemoteKeys};
+pub use keys::{HomeKeys, KeySetState, RemoteKeys};
 pub use logout_token::{Logout, LogoutTokenError, LogoutTokenSettings, LogoutTokens};
 pub use security_token::{SecurityTokenError, SecurityTokenRequest, SecurityTokens, SigningKeys};
 pub use subject_token::{Signature, Subject, SubjectTokenError, SubjectTokens, User};

@@ -1,7 +1,9 @@
 //! One partner domain: everything that one file in `partners/` says, ready for use.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::history::History;
 use super::outcomes::Outcomes;
 use super::waiting::Waiting;
 use crate::idm::{Guard, Idm};
@@ -15,6 +17,8 @@ use crate::telemetry::metrics::Served;
 pub struct Partner {
     /// The file's stem.
     pub id: String,
+    /// For people; empty: the id will do.
+    pub display_name: String,
     /// SHA-256 of the effective definition: part of every cache key, so that a changed partner is not served from what
     /// was obtained under the old definition.
     pub epoch: [u8; 32],
@@ -49,6 +53,8 @@ pub struct Partner {
     pub outcomes: Outcomes,
     /// Counts the requests that got a token of it.
     pub served: Served,
+    /// How it did lately, whatever its definition was then.
+    pub history: Arc<History>,
 }
 
 impl Partner {

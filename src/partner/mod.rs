@@ -3,6 +3,7 @@
 pub mod definition;
 pub mod demands;
 pub mod grant;
+pub mod history;
 pub mod outcomes;
 pub mod registry;
 pub mod revocation;
@@ -11,6 +12,7 @@ pub mod waiting;
 pub use definition::{Partner, ScopeMask, Scopes};
 pub use demands::{Asked, Mismatch};
 pub use grant::{Bearer, GrantError, PartnerToken, ResponseFault};
+pub use history::{History, Latency, MINUTES, Minute, Quantiles};
 pub use outcomes::{Failure, Outcome, Outcomes};
 pub use registry::{PartnerRegistry, TargetError};
 pub use revocation::RevocableToken;

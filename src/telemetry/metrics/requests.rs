@@ -75,6 +75,13 @@ impl Served {
         self.ok.inc();
         self.redis.inc();
     }
+
+    /// How many got a kept token, and how many got one at all: never fewer.
+    pub fn totals(&self) -> (u64, u64) {
+        // In this order: who is counted as the former was counted as the latter before.
+        let kept = self.memory.get() + self.redis.get();
+        (kept, self.ok.get())
+    }
 }
 
 impl Requests {

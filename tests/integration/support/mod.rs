@@ -9,6 +9,7 @@ use serde_json::Value;
 
 pub(crate) mod authgent;
 pub(crate) mod broker;
+pub(crate) mod browser;
 pub(crate) mod ca;
 pub(crate) mod federation;
 pub(crate) mod forge;
