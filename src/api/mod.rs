@@ -230,6 +230,7 @@ pub fn admin(api: &web::Data<AdminApi>, config: &mut ServiceConfig) {
         .service(only("/", web::get().to(page::get)))
         .service(only("/style.css", web::get().to(page::style)))
         .service(only("/script.js", web::get().to(page::script)))
+        .service(only("/runbook", web::get().to(page::runbook::get)))
         .service(only("/purge", web::post().to(page::action::purge)))
         .service(only("/reload", web::post().to(page::action::reload)))
         .service(only("/live", web::get().to(health::live)))

@@ -89,6 +89,9 @@ async fn states_are_shown_in_words_and_a_hostile_name_is_text() {
         browser.text(&format!("document.querySelector('#partner-{PARTNER} svg').getAttribute('aria-label')"));
     assert!(chart.contains("1 from the cache, 1 obtained, 0 failed"), "{chart}");
     assert_eq!(browser.complaints(), Vec::<String>::new());
+    browser.load(|| browser.click("#partner-coast .note a"));
+    let entry = browser.text("document.querySelector(':target').innerText");
+    assert_eq!(entry, "partner_unreachable");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -300,6 +303,8 @@ async fn on_a_phone_nothing_is_wider_than_the_screen_and_the_dark_is_dark() {
     browser.load(|| drop(browser.call("Page.reload", &json!({}))));
     fits();
     browser.load(|| browser.click("article form button"));
+    fits();
+    browser.load(|| browser.click("nav a[href='/runbook']"));
     fits();
     let background = || browser.text("getComputedStyle(document.body).backgroundColor");
     browser.prefer("light");

@@ -12,6 +12,7 @@ mod form_token;
 mod layout;
 mod overview;
 mod partner;
+pub(super) mod runbook;
 mod text;
 
 use actix_web::body::BoxBody;
