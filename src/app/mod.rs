@@ -8,6 +8,7 @@ mod observer;
 mod outbound;
 mod partners;
 mod policy;
+mod probe;
 mod reload;
 mod storage;
 
@@ -31,6 +32,8 @@ use crate::random::RequestIds;
 use crate::server::{self, Running, ServerError, ServerSettings, ShownCertificate};
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
+pub use probe::Probe;
+
 use partners::KnownPartners;
 use reload::{Reloader, Replaced};
 

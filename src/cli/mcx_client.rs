@@ -174,7 +174,10 @@ mod tests {
 
     fn answer(status: u16, body: &str) -> Result<TokenAnswer, ClientError> {
         let body = Zeroizing::new(body.as_bytes().to_vec());
-        TokenAnswer::read("https://idm.example/token", &Answer { status, retry_after: None, body })
+        TokenAnswer::read(
+            "https://idm.example/token",
+            &Answer { status, retry_after: None, date: None, body },
+        )
     }
 
     #[test]

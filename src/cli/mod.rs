@@ -19,6 +19,7 @@ mod sandbox;
 mod serve;
 mod signal;
 mod sources;
+mod subject_token;
 mod token;
 mod user_agent;
 
@@ -105,7 +106,7 @@ impl Cli {
     pub async fn run(self) -> ExitCode {
         if !self.command.reads_configuration() && self.configuration.is_stated() {
             output::complain(
-                "error: --config, --partners and --set are for commands that read the broker's configuration: serve, check, explain",
+                "error: --config, --partners and --set are for commands that read the broker's configuration: serve, check, explain, partners",
             );
             return ExitCode::from(EXIT_USAGE);
         }
@@ -113,7 +114,7 @@ impl Cli {
             Command::Serve(command) => command.run(self.configuration).await,
             Command::Check(command) => command.run(self.configuration),
             Command::Explain(command) => command.run(self.configuration).await,
-            Command::Partners(command) => command.run(),
+            Command::Partners(command) => command.run(self.configuration).await,
             Command::Token(command) => command.run().await,
             Command::Keys(command) => command.run(),
             Command::Health(command) => command.run().await,

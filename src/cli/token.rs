@@ -1,26 +1,19 @@
 //! `token login` and `token exchange`: an MCX client.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
-use serde_json::Value;
-use zeroize::Zeroizing;
 
 use super::login::{Login, LoginTerms};
 use super::mcx_client::{ExchangeTerms, McxClient};
 use super::peer::PeerOptions;
 use super::private_file::{self, Existing};
+use super::subject_token::{read, subject_token};
 use super::{output, user_agent};
 use crate::oauth::token_type;
-use crate::secret::{Secret, Token};
-
-/// Longer than any token response.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;
+use crate::secret::Secret;
 
 const LOGIN_EXAMPLES: &str = "\
 The answer of the token endpoint goes to standard output: pipe it into `token exchange`, or keep it with --output.
@@ -188,49 +181,5 @@ impl ClientOptions {
             secret: secret.map(|text| Secret::from(text.trim_end_matches(['\r', '\n']))),
             http: peer.http()?,
         })
-    }
-}
-
-/// The whole of a small file; `-` is standard input.
-fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(String::new());
-    let length = if path.as_os_str() == "-" {
-        io::stdin().lock().take(MAX_FILE_BYTES).read_to_string(&mut text)
-    } else {
-        File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text))
-    };
-    length.with_context(|| format!("{} cannot be read", path.display()))?;
-    Ok(text)
-}
-
-/// A bare token, or the token of a token response.
-fn subject_token(text: &str) -> anyhow::Result<Token> {
-    let text = text.trim();
-    if !text.starts_with('{') {
-        if text.is_empty() {
-            bail!("the subject token is empty");
-        }
-        return Ok(Token::from(text));
-    }
-    let response: Value =
-        serde_json::from_str(text).map_err(|_| anyhow::anyhow!("the subject token is not JSON"))?;
-    match response.get("access_token") {
-        Some(Value::String(token)) => Ok(Token::from(token.as_str())),
-        _ => bail!("the subject token's JSON has no access_token"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_subject_token_comes_bare_or_in_the_json_of_a_login() {
-        for text in ["abc.def.ghi\n", r#"{"token_type":"Bearer","access_token":"abc.def.ghi"}"#] {
-            assert_eq!(subject_token(text).unwrap().expose(), "abc.def.ghi");
-        }
-        for text in ["", " \n", "{", r#"{"error":"invalid_grant"}"#, r#"{"access_token":7}"#] {
-            assert!(subject_token(text).is_err(), "{text}");
-        }
     }
 }

@@ -33,6 +33,28 @@ impl Leg {
     }
 }
 
+/// What a cause is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum About {
+    /// The way to the server: name, connection, TLS, metadata.
+    Way,
+    /// Its clock and ours.
+    Clock,
+    /// Our credentials and permissions there.
+    Registration,
+    /// What was asked for: target, types, scope.
+    Target,
+    /// The token that was presented.
+    Token,
+    /// Its user.
+    User,
+    /// What came back although nothing was refused.
+    Answer,
+    /// No row describes it.
+    Unknown,
+}
+
 /// What is probably wrong. All of its texts come from the table: none is a stranger's.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cause {
@@ -40,6 +62,8 @@ pub struct Cause {
     pub name: String,
     /// Where it shows.
     pub leg: Leg,
+    /// What it is about.
+    pub about: About,
     /// One sentence.
     pub cause: String,
     /// What to change; `None`: nothing in our files is wrong.
@@ -79,7 +103,7 @@ impl Cause {
 
     /// Whether a row describes what was seen, or none does.
     pub fn is_known(&self) -> bool {
-        !self.name.ends_with("not_known")
+        self.about != About::Unknown
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use super::signal::Signal;
-use super::{Cause, Leg, Seen};
+use super::{About, Cause, Leg, Seen};
 
 const TEXT: &str = include_str!("causes.toml");
 
@@ -26,6 +26,7 @@ struct File {
 struct Row {
     name: String,
     leg: Leg,
+    about: About,
     cause: String,
     #[serde(default)]
     key: Option<String>,
@@ -43,8 +44,8 @@ impl Table {
     pub(super) fn parse(text: &str) -> Result<Self, toml::de::Error> {
         let file: File = toml::from_str(text)?;
         let rows = file.cause.into_iter().map(|row| {
-            let Row { name, leg, cause, key, remedy, signals } = row;
-            (Cause { name, leg, cause, key, remedy }, signals)
+            let Row { name, leg, about, cause, key, remedy, signals } = row;
+            (Cause { name, leg, about, cause, key, remedy }, signals)
         });
         Ok(Self { rows: rows.collect(), ..Self::empty() })
     }
@@ -53,6 +54,7 @@ impl Table {
         let not_known = [Leg::Home, Leg::Partner].map(|leg| Cause {
             name: format!("{}_not_known", leg.as_str()),
             leg,
+            about: About::Unknown,
             cause: format!("Not known: no row of the table of causes describes what the {} IdM said.", leg.as_str()),
             key: None,
             remedy: "Look at that server's log at that time; what it says there makes a new row of src/diagnosis/causes.toml."

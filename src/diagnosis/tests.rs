@@ -87,12 +87,7 @@ fn the_same_mistake_is_known_by_different_signals() {
 fn the_brokers_own_codes_and_words_lead_to_a_cause() {
     let by_code = |leg, code, reason| diagnose(&Seen::new(leg, None, code).because(reason)).name.as_str();
     for (leg, code, reason, expected) in [
-        (
-            Leg::Partner,
-            "partner_unreachable",
-            "it cannot be reached (address, DNS, or TLS trust)",
-            "partner_unreachable",
-        ),
+        (Leg::Partner, "partner_unreachable", "it cannot be reached", "partner_unreachable"),
         (Leg::Partner, "partner_unreachable", "its certificate has expired", "partner_certificate_expired"),
         (Leg::Partner, "partner_endpoints", "its metadata states another issuer", "partner_other_issuer"),
         (Leg::Home, "home_unavailable", "it answered 429: not available", "home_too_many_requests"),

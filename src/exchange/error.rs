@@ -314,7 +314,7 @@ const PARTNER: IdmCodes = IdmCodes {
 fn idm_code(error: &IdmError, codes: &IdmCodes) -> &'static str {
     match error {
         IdmError::Endpoints(_) => codes.endpoints,
-        IdmError::Unreachable => codes.unreachable,
+        IdmError::Unreachable(_) => codes.unreachable,
         IdmError::NoAnswer => codes.no_answer,
         IdmError::Unavailable { .. } => codes.unavailable,
         IdmError::Paused(_) => codes.paused,

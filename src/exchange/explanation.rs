@@ -20,11 +20,16 @@ pub struct Products<'p> {
 impl ExchangeError {
     /// This failure with its probable cause. What the broker itself could not do, such as to mint, belongs to the first leg.
     pub fn explained(&self, products: Products<'_>, at: Timestamp) -> Failure {
+        self.explained_knowing("", products, at)
+    }
+
+    /// The same for who knows more than the answer says: `more` is looked up in the table beside the error's own words.
+    pub fn explained_knowing(&self, more: &str, products: Products<'_>, at: Timestamp) -> Failure {
         let (leg, product) = match self.leg() {
             Leg::Partner => (diagnosis::Leg::Partner, products.partner),
             Leg::Home | Leg::Broker => (diagnosis::Leg::Home, products.home),
         };
-        let (code, refusal, reason) = (self.code(), self.refusal(), self.to_string());
+        let (code, refusal, reason) = (self.code(), self.refusal(), format!("{self} {more}"));
         let status = match self.idm() {
             Some(IdmError::Unavailable { status, .. }) => Some(*status),
             _ => refusal.map(|refusal| refusal.status),

@@ -16,5 +16,7 @@ pub use examination::{Examination, TokenCheck};
 pub use introspection::{IntrospectionMode, Introspector};
 pub use keys::{HomeKeys, KeySetState, RemoteKeys};
 pub use logout_token::{Logout, LogoutTokenError, LogoutTokenSettings, LogoutTokens};
-pub use security_token::{SecurityTokenError, SecurityTokenRequest, SecurityTokens, SigningKeys};
+pub use security_token::{
+    SecurityTokenError, SecurityTokenRequest, SecurityTokens, SigningKeys, check_response,
+};
 pub use subject_token::{Signature, Subject, SubjectTokenError, SubjectTokens, User};

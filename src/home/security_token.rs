@@ -138,6 +138,17 @@ impl SecurityTokens {
         plan: &ExchangePlan,
         request: SecurityTokenRequest<'_>,
     ) -> Result<Token, SecurityTokenError> {
+        let response = self.ask(plan, request).await?;
+        check_response(plan, &response)?;
+        Ok(response.access_token)
+    }
+
+    /// The request of B.7.2, and what comes for it, not judged.
+    pub async fn ask(
+        &self,
+        plan: &ExchangePlan,
+        request: SecurityTokenRequest<'_>,
+    ) -> Result<TokenResponse, SecurityTokenError> {
         if request.ahead {
             self.guard().check(true)?;
         }
@@ -163,14 +174,12 @@ impl SecurityTokens {
         parameters.set_if_some("audience", plan.audience.as_deref());
         parameters.set_if_some("scope", plan.scope.value(request.scope).as_deref());
         parameters.extend_fixed(&plan.parameters);
-        let response = self.idm.request_token(parameters, None, None).await.map_err(|error| match error {
+        self.idm.request_token(parameters, None, None).await.map_err(|error| match error {
             IdmError::Refused(refusal) if refusal.is_any(&plan.subject_refusals) => {
                 SecurityTokenError::SubjectRefused(refusal)
             }
             other => SecurityTokenError::Idm(other),
-        })?;
-        check_response(plan, &response)?;
-        Ok(response.access_token)
+        })
     }
 
     /// B.8: the broker is the issuer, so it controls every claim.
@@ -237,7 +246,10 @@ impl SecurityTokens {
 }
 
 /// B.7.3. An answer that leaves the member out is taken: what the token itself says is looked at next.
-fn check_response(plan: &ExchangePlan, response: &TokenResponse) -> Result<(), SecurityTokenError> {
+///
+/// # Errors
+/// It is of another kind than the partner's file takes.
+pub fn check_response(plan: &ExchangePlan, response: &TokenResponse) -> Result<(), SecurityTokenError> {
     let issued = response.issued_token_type.as_ref();
     if issued.is_some_and(|issued| !plan.issued_token_types.contains(issued)) {
         return Err(SecurityTokenError::IssuedTokenType);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
@@ -15,7 +15,9 @@ use tokio::task::JoinSet;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
+use super::reach::ConnectFault;
 use super::resolver::Resolver;
+use crate::clock::Timestamp;
 use crate::secret::Secret;
 
 /// How often an HTTP/2 connection is asked whether it lives.
@@ -74,8 +76,8 @@ pub enum HttpError {
     #[error("the URL is not https (or http to loopback)")]
     Url,
     /// No connection: refused, no such host, TLS not trusted. Nothing was sent.
-    #[error("no connection could be made (address, DNS, or TLS trust)")]
-    Connect,
+    #[error("no connection could be made: {0}")]
+    Connect(ConnectFault),
     /// The deadline passed. The request may have been processed.
     #[error("no complete answer within the deadline")]
     Timeout,
@@ -96,6 +98,8 @@ pub struct Answer {
     pub status: u16,
     /// `Retry-After` (RFC 9110 §10.2.3), a day at most.
     pub retry_after: Option<Duration>,
+    /// `Date` (RFC 9110 §6.6.1): the server's clock, in seconds.
+    pub date: Option<Timestamp>,
     /// The whole body; may hold tokens, so it is wiped.
     pub body: Zeroizing<Vec<u8>>,
 }
@@ -106,6 +110,9 @@ pub struct HttpClient {
     client: Client,
     max_response_bytes: usize,
     allow_http: bool,
+    /// For a look at how the server is reached.
+    pub(super) ca_pem: Option<Arc<[u8]>>,
+    pub(super) limit: Duration,
     /// Where calls and their connections live. Not the worker that a request came to: a connection is shared by all of them,
     /// and one that has no clients left is the first to end when the broker stops.
     runtime: Option<Handle>,
@@ -144,6 +151,8 @@ impl HttpClient {
             client,
             max_response_bytes: settings.max_response_bytes,
             allow_http: settings.allow_http,
+            ca_pem: settings.ca_pem.as_deref().map(Arc::from),
+            limit: settings.connect_timeout,
             runtime: Handle::try_current().ok(),
         })
     }
@@ -175,7 +184,7 @@ impl HttpClient {
         self.send(request).await
     }
 
-    fn admissible(&self, url: &str) -> Result<Url, HttpError> {
+    pub(super) fn admissible(&self, url: &str) -> Result<Url, HttpError> {
         let url = Url::parse(url).map_err(|_| HttpError::Url)?;
         let secure =
             url.scheme() == "https" || (url.scheme() == "http" && (self.allow_http || is_loopback(&url)));
@@ -198,7 +207,7 @@ async fn call(request: RequestBuilder, max_response_bytes: usize) -> Result<Answ
     if response.status().is_redirection() {
         return Err(HttpError::Redirect);
     }
-    let retry_after = retry_after(response.headers());
+    let (retry_after, date) = (retry_after(response.headers()), date(response.headers()));
     let mut body = Zeroizing::new(Vec::with_capacity(2048));
     while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
         if body.len() + chunk.len() > max_response_bytes {
@@ -206,7 +215,13 @@ async fn call(request: RequestBuilder, max_response_bytes: usize) -> Result<Answ
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status: response.status().as_u16(), retry_after, body })
+    Ok(Answer { status: response.status().as_u16(), retry_after, date, body })
+}
+
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    let since = date.duration_since(UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_unix_seconds(i64::try_from(since.as_secs()).ok()?))
 }
 
 /// Both forms; a date counts from the answer's own `Date`, whatever our clock says.
@@ -231,7 +246,7 @@ impl fmt::Debug for HttpClient {
 
 fn classify(error: &reqwest::Error) -> HttpError {
     if error.is_connect() {
-        HttpError::Connect
+        HttpError::Connect(ConnectFault::of(error))
     } else if error.is_timeout() {
         HttpError::Timeout
     } else {
@@ -242,9 +257,16 @@ fn classify(error: &reqwest::Error) -> HttpError {
 /// The system's certificates, those aside that the TLS library does not take: one odd one must not keep us from starting.
 static SYSTEM_ROOTS: LazyLock<Vec<Certificate>> = LazyLock::new(|| {
     let usable = |der: &CertificateDer<'static>| RootCertStore::empty().add(der.clone()).is_ok();
-    let system = rustls_native_certs::load_native_certs().certs;
-    system.iter().filter(|der| usable(der)).filter_map(|der| Certificate::from_der(der).ok()).collect()
+    system_roots()
+        .iter()
+        .filter(|der| usable(der))
+        .filter_map(|der| Certificate::from_der(der).ok())
+        .collect()
 });
+
+pub(super) fn system_roots() -> Vec<CertificateDer<'static>> {
+    rustls_native_certs::load_native_certs().certs
+}
 
 /// The stated CA, or the system's. A machine without any (a bare container) still talks to loopback.
 fn roots(ca_pem: Option<&[u8]>) -> Result<Vec<Certificate>, SettingsError> {

@@ -11,6 +11,11 @@ use tokio::sync::Semaphore;
 /// At a time. Connections that are kept need none.
 const LOOKUPS: usize = 8;
 
+/// The resolver does not know the name, or does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the name cannot be resolved: {0}")]
+pub(super) struct Unknown(std::io::Error);
+
 /// The system's resolver, for one peer. Names below `localhost` that it does not know are this machine (RFC 6761 §6.3), as in
 /// browsers and curl; one that it does know is in a container, beside others.
 #[derive(Debug)]
@@ -27,10 +32,7 @@ impl Resolve for Resolver {
         let lookups = Arc::clone(&self.0);
         Box::pin(bounded(lookups, async move {
             // The port is the URL's.
-            let addresses = match tokio::net::lookup_host((name.as_str(), 0)).await {
-                Ok(addresses) => addresses.collect(),
-                Err(error) => here(name.as_str()).ok_or(error)?,
-            };
+            let addresses = look_up(name.as_str(), 0).await?;
             Ok(Box::new(addresses.into_iter()) as Addrs)
         }))
     }
@@ -41,10 +43,22 @@ fn here(name: &str) -> Option<Vec<SocketAddr>> {
     name.ends_with(".localhost").then(|| vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))])
 }
 
+/// The addresses of a name.
+pub(super) async fn look_up(name: &str, port: u16) -> Result<Vec<SocketAddr>, Unknown> {
+    match tokio::net::lookup_host((name, port)).await {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(error) => {
+            let mut addresses = here(name).ok_or(Unknown(error))?;
+            addresses.iter_mut().for_each(|address| address.set_port(port));
+            Ok(addresses)
+        }
+    }
+}
+
 /// A task of its own, so that the place is taken until the lookup has ended, whoever has stopped waiting for it.
 async fn bounded<T: Send + 'static>(
     lookups: Arc<Semaphore>,
-    lookup: impl Future<Output = io::Result<T>> + Send + 'static,
+    lookup: impl Future<Output = Result<T, Unknown>> + Send + 'static,
 ) -> Result<T, Box<dyn std::error::Error + Send + Sync>> {
     let place = lookups.acquire_owned().await?;
     let looked_up = tokio::spawn(async move {

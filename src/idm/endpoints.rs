@@ -10,7 +10,7 @@ use url::Url;
 use super::IdmError;
 use crate::clock::Clock;
 use crate::http::{HttpClient, is_at, is_same_site};
-use crate::oauth::metadata::{IdmMetadata, MtlsEndpointAliases};
+use crate::oauth::metadata::{Advertised, IdmMetadata, MtlsEndpointAliases};
 
 /// Metadata changes with releases, not with requests; a repaired document should count soon all the same.
 const REFRESH_AFTER: Duration = Duration::from_secs(300);
@@ -72,6 +72,11 @@ impl Endpoints {
     /// The issuer.
     pub fn issuer(&self) -> &str {
         &self.settings.issuer
+    }
+
+    /// Whether what is not stated is asked of the server.
+    pub fn is_discovered(&self) -> bool {
+        self.settings.discovery
     }
 
     /// The token endpoint.
@@ -178,7 +183,7 @@ impl Discovered {
             return Err(error.clone());
         }
         match discover(http, &self.issuer).await {
-            Ok(metadata) => {
+            Ok(Published { metadata, .. }) => {
                 let known = Arc::new(Known { metadata, at: now });
                 self.known.store(Some(Arc::clone(&known)));
                 *last_failure = None;
@@ -198,11 +203,26 @@ impl Discovered {
     }
 }
 
-async fn discover(http: &HttpClient, issuer: &str) -> Result<IdmMetadata, IdmError> {
+/// What an identity server publishes of itself.
+#[derive(Debug)]
+pub struct Published {
+    /// Where.
+    pub url: String,
+    /// What the broker goes by.
+    pub metadata: IdmMetadata,
+    /// What it says that it can do: for people to compare with their files.
+    pub advertised: Advertised,
+}
+
+/// Asks an identity server for its metadata, at both places.
+///
+/// # Errors
+/// There is none, it is of another issuer, or the server is in trouble.
+pub async fn discover(http: &HttpClient, issuer: &str) -> Result<Published, IdmError> {
     let mut failure = IdmError::Endpoints("the issuer is not a URL, so discovery is impossible");
     for url in well_known(issuer) {
         match metadata(http, &url, issuer).await {
-            Ok(metadata) => return Ok(metadata),
+            Ok(published) => return Ok(published),
             // A server in trouble at one place is in trouble: that the other has no document says nothing then.
             Err(_) if failure.is_outage() => {}
             Err(error) => failure = error,
@@ -211,7 +231,7 @@ async fn discover(http: &HttpClient, issuer: &str) -> Result<IdmMetadata, IdmErr
     Err(failure)
 }
 
-async fn metadata(http: &HttpClient, url: &str, issuer: &str) -> Result<IdmMetadata, IdmError> {
+async fn metadata(http: &HttpClient, url: &str, issuer: &str) -> Result<Published, IdmError> {
     let answer = http.get(url).await?;
     if answer.status != 200 {
         return Err(IdmError::unavailable(&answer)
@@ -219,7 +239,10 @@ async fn metadata(http: &HttpClient, url: &str, issuer: &str) -> Result<IdmMetad
     }
     match serde_json::from_slice::<IdmMetadata>(&answer.body) {
         // RFC 8414 §3.3: else another server could answer in its name (mix-up).
-        Ok(metadata) if metadata.issuer == issuer => Ok(metadata),
+        Ok(metadata) if metadata.issuer == issuer => {
+            let advertised = Advertised::read(&answer.body);
+            Ok(Published { url: url.to_owned(), metadata, advertised })
+        }
         Ok(_) => Err(IdmError::Endpoints("its metadata states another issuer")),
         Err(_) => Err(IdmError::Endpoints("its metadata is not the JSON that RFC 8414 describes")),
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::http::{Answer, HttpError};
+use crate::http::{Answer, ConnectFault, HttpError};
 use crate::oauth::refusal::Refusal;
 
 /// A queue that was full is not a moment later, and is soon: either the server is fast, or the queue is gone.
@@ -15,8 +15,8 @@ pub enum IdmError {
     #[error("its endpoints are not known: {0}")]
     Endpoints(&'static str),
     /// No connection. Nothing was sent.
-    #[error("it cannot be reached (address, DNS, or TLS trust)")]
-    Unreachable,
+    #[error("it cannot be reached: {0}")]
+    Unreachable(ConnectFault),
     /// The deadline passed, or the connection broke: what was sent may have been processed, so an assertion is spent.
     #[error("it did not answer in full in time")]
     NoAnswer,
@@ -50,7 +50,7 @@ impl IdmError {
     pub fn is_outage(&self) -> bool {
         matches!(
             self,
-            Self::Unreachable
+            Self::Unreachable(_)
                 | Self::NoAnswer
                 | Self::Unavailable { .. }
                 | Self::Paused(_)
@@ -79,7 +79,7 @@ impl From<HttpError> for IdmError {
     fn from(error: HttpError) -> Self {
         match error {
             HttpError::Url => Self::Endpoints("the URL is not https (or http to loopback)"),
-            HttpError::Connect => Self::Unreachable,
+            HttpError::Connect(fault) => Self::Unreachable(fault),
             HttpError::Timeout | HttpError::Broken => Self::NoAnswer,
             HttpError::TooLarge | HttpError::Redirect => Self::Nonsense(error.to_string()),
         }

@@ -5,12 +5,13 @@ pub mod client_authentication;
 pub mod endpoints;
 pub mod error;
 pub mod guard;
+mod survey;
 pub mod token_endpoint;
 
 pub use client_authentication::{
     AssertionAudience, ClientAuthentication, ClientRegistration, SecretEncoding, basic,
 };
-pub use endpoints::{EndpointSettings, Endpoints};
+pub use endpoints::{EndpointSettings, Endpoints, Published, discover};
 pub use error::IdmError;
 pub use guard::{
     BreakerSettings, BreakerState, BulkheadSettings, Guard, GuardSettings, GuardStatus, Retries,

@@ -49,13 +49,13 @@ impl Parameters {
 /// An identity server with our registration there.
 #[derive(Debug)]
 pub struct Idm {
-    endpoints: Endpoints,
-    product: Option<String>,
-    client_id: Option<String>,
-    registration: ArcSwapOption<ClientRegistration>,
-    http: HttpClient,
-    guard: Guard,
-    clock: Clock,
+    pub(super) endpoints: Endpoints,
+    pub(super) product: Option<String>,
+    pub(super) client_id: Option<String>,
+    pub(super) registration: ArcSwapOption<ClientRegistration>,
+    pub(super) http: HttpClient,
+    pub(super) guard: Guard,
+    pub(super) clock: Clock,
 }
 
 impl Idm {

@@ -1,6 +1,7 @@
 //! Authorization server metadata (RFC 8414 §2, OpenID Connect Discovery 1.0 §3).
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// What the broker reads of an identity server's metadata. Unknown members are ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -36,6 +37,46 @@ pub struct MtlsEndpointAliases {
     /// The revocation endpoint for certificate-bound clients.
     #[serde(default)]
     pub revocation_endpoint: Option<String>,
+}
+
+/// What an identity server says that it can do. `None`: it does not say. For people who compare it with their files, so what is
+/// malformed counts as not said: the broker does not go by it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Advertised {
+    /// RFC 8414 §2; absent, its default says nothing of the grants that matter here.
+    pub grant_types: Option<Vec<String>>,
+    /// Client authentication at the token endpoint.
+    pub authentication_methods: Option<Vec<String>>,
+    /// Of `private_key_jwt` assertions.
+    pub assertion_algorithms: Option<Vec<String>>,
+    /// Of ID tokens (OpenID Connect Discovery §3): the nearest to what it signs with, and can verify.
+    pub signing_algorithms: Option<Vec<String>>,
+    /// Scopes, where it tells.
+    pub scopes: Option<Vec<String>>,
+    /// Names of the members at the top level, of whatever specification or vendor.
+    pub members: Vec<String>,
+}
+
+/// More than any server lists; the rest is not looked at.
+const MOST_LISTED: usize = 256;
+
+impl Advertised {
+    /// Reads a metadata document.
+    pub fn read(document: &[u8]) -> Self {
+        let members: Map<String, Value> = serde_json::from_slice(document).unwrap_or_default();
+        let list = |name: &str| {
+            let values = members.get(name)?.as_array()?.iter().take(MOST_LISTED);
+            Some(values.filter_map(Value::as_str).map(str::to_owned).collect())
+        };
+        Self {
+            grant_types: list("grant_types_supported"),
+            authentication_methods: list("token_endpoint_auth_methods_supported"),
+            assertion_algorithms: list("token_endpoint_auth_signing_alg_values_supported"),
+            signing_algorithms: list("id_token_signing_alg_values_supported"),
+            scopes: list("scopes_supported"),
+            members: members.keys().take(MOST_LISTED).cloned().collect(),
+        }
+    }
 }
 
 /// What the broker says of itself at `/.well-known/oauth-authorization-server`.

@@ -103,9 +103,29 @@ impl Partner {
         scope: &ScopeSet,
         now: Timestamp,
     ) -> Result<PartnerToken, GrantError> {
+        let response = self.present(security_token, bearer, scope).await?;
+        self.accept(response, scope, now)
+    }
+
+    /// The first half of [`Partner::redeem`]: sends the security token, and does not judge what comes for it.
+    pub async fn present(
+        &self,
+        security_token: &Token,
+        bearer: Bearer<'_>,
+        scope: &ScopeSet,
+    ) -> Result<TokenResponse, GrantError> {
+        let parameters = self.parameters(security_token, &self.scopes.to_partner(scope));
+        self.ask(parameters, bearer).await.map_err(|error| self.classify(error))
+    }
+
+    /// The second half: believes the answer as far as the partner's file says.
+    pub fn accept(
+        &self,
+        response: TokenResponse,
+        scope: &ScopeSet,
+        now: Timestamp,
+    ) -> Result<PartnerToken, GrantError> {
         let asked = self.scopes.to_partner(scope);
-        let parameters = self.parameters(security_token, &asked);
-        let response = self.ask(parameters, bearer).await.map_err(|error| self.classify(error))?;
         PartnerToken::accept(response, &self.grant, &self.scopes, &asked, now).map_err(GrantError::Response)
     }
 

@@ -1,6 +1,7 @@
 //! The state of the IdM, and what it issues.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
@@ -158,6 +159,12 @@ impl Idm {
         };
         self.tokens.remember(&token, issued, self.now());
         Ok(token)
+    }
+
+    /// Its time as HTTP writes it (RFC 9110 §5.6.7).
+    pub(super) fn date(&self) -> String {
+        let since = Duration::from_secs(u64::try_from(self.now()).unwrap_or(0));
+        httpdate::fmt_http_date(UNIX_EPOCH + since)
     }
 
     /// `iat` and `exp`.

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use actix_web::dev::ServerHandle;
-use actix_web::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use actix_web::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use serde_json::{Map, Value};
 
@@ -58,13 +58,22 @@ pub(super) fn serve(
 }
 
 async fn dispatch(request: HttpRequest, body: web::Bytes, idm: web::Data<Idm>) -> HttpResponse {
+    let mut response = respond(request, body, &idm).await;
+    // By the clock that its tokens are judged by: one that is wrong shows here first.
+    if let Ok(date) = HeaderValue::from_str(&idm.date()) {
+        response.headers_mut().insert(DATE, date);
+    }
+    response
+}
+
+async fn respond(request: HttpRequest, body: web::Bytes, idm: &Idm) -> HttpResponse {
     let path = request.path();
     let route = Route::of(request.method().as_str(), path, &idm.behaviour().token_path);
     let endpoint = match route {
         Route::To(endpoint) => endpoint,
         Route::Control => {
             let loopback = request.peer_addr().is_some_and(|peer: SocketAddr| peer.ip().is_loopback());
-            return control(&idm, path, loopback, is_type(&request, "application/json"), &body)
+            return control(idm, path, loopback, is_type(&request, "application/json"), &body)
                 .into_response();
         }
         Route::Ready => return HttpResponse::Ok().finish(),
@@ -85,7 +94,7 @@ async fn dispatch(request: HttpRequest, body: web::Bytes, idm: web::Data<Idm>) -
         certificate: wire.is_some_and(Wire::certificate),
         parameters: &parameters,
     };
-    let work = work(&idm, endpoint, &request, &presented);
+    let work = work(idm, endpoint, &request, &presented);
     breakage::answer(&idm.faults, endpoint, wire, work).await
 }
 

@@ -1,13 +1,18 @@
 //! `partners`: the files of partner domains.
 
 mod schema;
+mod test;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::sources::ConfigurationOptions;
+
 #[derive(Debug, Subcommand)]
 pub(super) enum PartnersCommand {
+    /// Try the exchange with a partner step by step, and say what is wrong and where to mend it
+    Test(test::Test),
     /// Print what a partner file may say, as JSON Schema; or a preset
     Schema(schema::SchemaOf),
 }
@@ -15,13 +20,12 @@ pub(super) enum PartnersCommand {
 impl PartnersCommand {
     /// Whether it looks at the broker's configuration.
     pub(super) fn reads_configuration(&self) -> bool {
-        match self {
-            Self::Schema(_) => false,
-        }
+        !matches!(self, Self::Schema(_))
     }
 
-    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, options: ConfigurationOptions) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Test(command) => command.run(options).await,
             Self::Schema(command) => command.run(),
         }
     }

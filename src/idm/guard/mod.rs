@@ -137,7 +137,7 @@ impl Guard {
     /// Only what the server is to blame for: a caller whose requests are refused must not be able to shut others out.
     fn verdict(&self, error: Option<&IdmError>, user: Option<[u8; 16]>) -> Verdict {
         match error {
-            Some(IdmError::Unreachable | IdmError::NoAnswer) => Verdict::Failed(None),
+            Some(IdmError::Unreachable(_) | IdmError::NoAnswer) => Verdict::Failed(None),
             Some(IdmError::Unavailable { status: 500, .. }) if self.settings.is_shared => Verdict::Unknown,
             Some(IdmError::Unavailable { status: 500, .. })
                 if user.is_some_and(|user| !self.complaints.counts(user, self.clock.monotonic())) =>
@@ -224,6 +224,7 @@ mod tests {
 
     use super::*;
     use crate::clock::{ManualClock, Timestamp};
+    use crate::http::ConnectFault;
     use crate::oauth::refusal::Refusal;
 
     fn guard(is_shared: bool) -> (Guard, ManualClock) {
@@ -246,7 +247,7 @@ mod tests {
         let (failed, well, unknown) = (Verdict::Failed(None), Verdict::Well, Verdict::Unknown);
         for (error, of_a_partner, of_the_home_idm) in [
             (None, well, well),
-            (Some(IdmError::Unreachable), failed, failed),
+            (Some(IdmError::Unreachable(ConnectFault::Tcp)), failed, failed),
             (Some(IdmError::NoAnswer), failed, failed),
             (Some(unavailable(500)), failed, unknown),
             (Some(unavailable(502)), failed, failed),

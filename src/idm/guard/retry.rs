@@ -61,7 +61,7 @@ impl<'b> Retries<'b> {
     /// revokes.
     pub fn pause(&mut self, error: &IdmError, left: Duration) -> Option<Duration> {
         let asked = match error {
-            IdmError::Unreachable => None,
+            IdmError::Unreachable(_) => None,
             IdmError::Unavailable { status: 502..=504, retry_after } => *retry_after,
             _ => return None,
         };
@@ -79,6 +79,7 @@ impl<'b> Retries<'b> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::ConnectFault;
     use crate::oauth::refusal::Refusal;
 
     const LONG: Duration = Duration::from_secs(60);
@@ -90,7 +91,7 @@ mod tests {
     #[test]
     fn only_what_was_certainly_not_done_is_asked_again() {
         let again = [
-            (IdmError::Unreachable, true),
+            (IdmError::Unreachable(ConnectFault::Tcp), true),
             (unavailable(502, None), true),
             (unavailable(503, None), true),
             (unavailable(504, None), true),
@@ -119,7 +120,8 @@ mod tests {
         let mut pauses = Vec::new();
         for _ in 0..4 {
             let mut retries = Retries::new(&budget, 2);
-            let [first, second, third] = [(); 3].map(|()| retries.pause(&IdmError::Unreachable, LONG));
+            let [first, second, third] =
+                [(); 3].map(|()| retries.pause(&IdmError::Unreachable(ConnectFault::Tcp), LONG));
             assert!((50..=100).contains(&first.unwrap().as_millis()), "{first:?}");
             assert!((100..=200).contains(&second.unwrap().as_millis()), "{second:?}");
             assert_eq!(third, None);
@@ -144,7 +146,8 @@ mod tests {
     #[test]
     fn an_outage_uses_the_budget_up_and_calls_that_go_well_fill_it() {
         let budget = RetryBudget::default();
-        let once = || Retries::new(&budget, 1).pause(&IdmError::Unreachable, LONG).is_some();
+        let once =
+            || Retries::new(&budget, 1).pause(&IdmError::Unreachable(ConnectFault::Tcp), LONG).is_some();
         assert_eq!((0..50).filter(|_| once()).count(), 10);
         (0..9).for_each(|_| budget.earn());
         assert!(!once());
@@ -152,6 +155,6 @@ mod tests {
         assert!(once() && !once());
         (0..1000).for_each(|_| budget.earn());
         assert_eq!((0..50).filter(|_| once()).count(), 10, "no more is saved up");
-        assert!(Retries::new(&budget, 0).pause(&IdmError::Unreachable, LONG).is_none());
+        assert!(Retries::new(&budget, 0).pause(&IdmError::Unreachable(ConnectFault::Tcp), LONG).is_none());
     }
 }
