@@ -1,7 +1,7 @@
 //! The options of calls to a server.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -36,6 +36,11 @@ pub(super) struct PeerOptions {
 }
 
 impl PeerOptions {
+    /// The CA file, and whether plain HTTP is allowed, as stated.
+    pub(super) fn stated(&self) -> (Option<&Path>, bool) {
+        (self.trust.ca_file.as_deref(), self.allow_http)
+    }
+
     /// A client with the broker's own limits.
     pub(super) fn http(&self) -> anyhow::Result<HttpClient> {
         let ca_pem = self.trust.ca_pem()?;

@@ -61,7 +61,7 @@ pub use log::{Log, LogFormat};
 pub use partner::{
     PartnerDefaults, PartnerFile, conflicts, id_of, load_partner, parse_partner, partner_files,
 };
-pub use preset::presets;
+pub use preset::{guess_preset, presets};
 pub use problem::{Problem, Problems};
 pub use registration::{
     AssertionAudience, Authentication, ClientAssertion, CredentialsEncoding, Registration,

@@ -1,5 +1,8 @@
 //! Presets: what is known of a product, as a layer under the operator's own keys. Data, no code path per vendor.
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use super::layer::Layer;
 
 macro_rules! presets {
@@ -38,6 +41,43 @@ pub(super) fn layer(name: &str, role: &str) -> Result<Layer, (String, String)> {
         return Err((format!("names a preset without the {role} role"), remedy));
     }
     Ok(preset.table(role))
+}
+
+/// What a product's metadata has that no other's has. All that is stated must fit.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct DiscoveryHint {
+    /// A part of the issuer.
+    issuer: String,
+    /// How the token endpoint's URL ends.
+    token_endpoint: String,
+    /// A member that only its metadata has.
+    member: String,
+}
+
+impl DiscoveryHint {
+    fn fits(&self, issuer: &str, token_endpoint: &str, members: &[String]) -> bool {
+        *self != Self::default()
+            && issuer.contains(&self.issuer)
+            && token_endpoint.ends_with(&self.token_endpoint)
+            && (self.member.is_empty() || members.contains(&self.member))
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Hinting {
+    discovery: DiscoveryHint,
+    partner: Option<toml::Table>,
+}
+
+/// The preset whose product publishes metadata like this, if it can be a partner. `members`: names of the document's members.
+pub fn guess_preset(issuer: &str, token_endpoint: &str, members: &[String]) -> Option<&'static str> {
+    let fits = |text: &str| {
+        let preset: Hinting = toml::from_str(text).unwrap_or_default();
+        preset.partner.is_some() && preset.discovery.fits(issuer, token_endpoint, members)
+    };
+    presets().find(|(_, text)| fits(text)).map(|(name, _)| name)
 }
 
 /// A test parses every preset: none is empty here.

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::home::HomeTable;
 use super::partner::PartnerTable;
-use super::preset::presets;
+use super::preset::{DiscoveryHint, presets};
 use super::value::{
     ALGORITHMS, Address, LegScopeForm, OneOrMoreSecrets, OptionalPeriod, OptionalScopes, Period, Scopes,
 };
@@ -44,6 +44,8 @@ struct PresetTables {
     home: Option<HomeTable>,
     /// A layer under a partner file.
     partner: Option<PartnerTable>,
+    /// How the product's metadata is known from others': `partners add` proposes the preset then.
+    discovery: Option<DiscoveryHint>,
 }
 
 /// Draft 7: the newest that the TOML language servers of editors read.

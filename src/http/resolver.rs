@@ -14,7 +14,7 @@ const LOOKUPS: usize = 8;
 /// The resolver does not know the name, or does not answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the name cannot be resolved: {0}")]
-pub(super) struct Unknown(std::io::Error);
+pub(super) struct Unknown(io::Error);
 
 /// The system's resolver, for one peer. Names below `localhost` that it does not know are this machine (RFC 6761 §6.3), as in
 /// browsers and curl; one that it does know is in a container, beside others.

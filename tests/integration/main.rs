@@ -42,6 +42,7 @@ mod overload;
 mod partner_answers;
 mod partner_authentication;
 mod partner_revocation;
+mod partners_add;
 mod partners_test;
 mod policy;
 mod purges;

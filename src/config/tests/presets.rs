@@ -19,7 +19,7 @@ fn every_preset_parses_and_says_where_its_facts_come_from() {
         let layer = Layer::from_toml(text, name).unwrap();
         assert!(!layer.keys().is_empty(), "{name}");
         for role in layer.keys() {
-            assert!(["home", "partner"].contains(&role), "{name}: {role}");
+            assert!(["home", "partner", "discovery"].contains(&role), "{name}: {role}");
         }
         for (role, words) in [("home", "# As home: absent"), ("partner", "# As partner: absent")] {
             assert_ne!(layer.keys().contains(role), text.contains(words), "{name} explains a missing {role}");
@@ -89,4 +89,41 @@ fn facts_that_an_exchange_hangs_on() {
     assert_eq!(encoding, CredentialsEncoding::Raw);
     assert_eq!(load("dex").grant.kind, GrantType::TokenExchange);
     assert!(load("uaa").client.client_id_in_body);
+}
+
+#[test]
+fn a_product_is_guessed_from_its_metadata() {
+    let members = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    for (issuer, token_endpoint, more, expected) in [
+        (
+            "https://a.example/realms/fire",
+            "https://a.example/realms/fire/protocol/openid-connect/token",
+            &[][..],
+            Some("keycloak"),
+        ),
+        ("https://a.example", "https://a.example/as/token.oauth2", &[], Some("pingfederate")),
+        ("https://fire.eu.auth0.com/", "https://fire.eu.auth0.com/oauth/token", &[], Some("auth0")),
+        (
+            "https://a.example",
+            "https://a.example/oauth2/token",
+            &["credentials_endpoint_draft_00"],
+            Some("hydra"),
+        ),
+        (
+            "https://a.example",
+            "https://a.example/token",
+            &["token_exchange_requested_token_types_supported"],
+            Some("authgent"),
+        ),
+        ("https://a.example:9443/oauth2/token", "https://a.example:9443/oauth2/token", &[], Some("wso2")),
+        ("https://a.example", "https://a.example/oauth2/token", &[], None),
+        ("https://fire.okta.com", "https://fire.okta.com/oauth2/v1/token", &[], None),
+        ("", "", &[], None),
+    ] {
+        assert_eq!(
+            guess_preset(issuer, token_endpoint, &members(more)),
+            expected,
+            "{issuer} {token_endpoint}"
+        );
+    }
 }

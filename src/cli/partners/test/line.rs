@@ -5,8 +5,9 @@ use std::io;
 use serde_json::{Value, json};
 
 use crate::cli::output;
-use crate::diagnosis::{self, Cause, File, Leg};
+use crate::diagnosis::{Cause, File, Leg};
 use crate::partner::Failure;
+use crate::telemetry::runbook::Runbook;
 
 /// What came of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +85,7 @@ impl Line {
 
 /// All lines, printed as they come for people, and as one object for programs.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(in crate::cli) struct Report {
     json: bool,
     partner: String,
     broker_file: String,
@@ -113,19 +114,16 @@ impl Report {
     }
 
     /// Whether all held.
-    pub(super) fn held(&self) -> bool {
+    pub(in crate::cli) fn held(&self) -> bool {
         self.lines.iter().all(|line| line.verdict != Verdict::Failed)
     }
 
-    /// The last words.
-    pub(super) fn end(&self) -> io::Result<()> {
-        if self.json {
-            return output::line(&self.value().to_string());
-        }
+    /// The last words, for people.
+    pub(in crate::cli) fn summary(&self) -> String {
         let count = |verdict| self.lines.iter().filter(|line| line.verdict == verdict).count();
         let (failed, warnings) = (count(Verdict::Failed), count(Verdict::Warning));
         let (held, skipped) = (count(Verdict::Ok), count(Verdict::Skipped));
-        output::line(&format!("{held} ok, {warnings} warnings, {failed} failed, {skipped} skipped"))
+        format!("{held} ok, {warnings} warnings, {failed} failed, {skipped} skipped")
     }
 
     fn file(&self, file: File) -> &str {
@@ -151,7 +149,8 @@ impl Report {
         std::iter::once(text).chain(more).collect::<Vec<_>>().join("\n")
     }
 
-    fn value(&self) -> Value {
+    /// All of it, for programs.
+    pub(in crate::cli) fn value(&self) -> Value {
         let lines: Vec<Value> = self.lines.iter().map(|line| self.line_value(line)).collect();
         json!({ "partner": self.partner, "ok": self.held(), "checks": lines })
     }
@@ -165,7 +164,7 @@ impl Report {
                 "key": cause.key,
                 "remedy": cause.remedy,
                 "code": code,
-                "runbook": code.map(diagnosis::runbook),
+                "runbook": code.map(|code| Runbook(code).to_string()),
             })
         });
         json!({

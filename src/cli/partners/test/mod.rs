@@ -19,14 +19,14 @@ use serde_json::json;
 
 use self::bench::Bench;
 use self::legs::Known;
-use self::line::Report;
+pub(in crate::cli) use self::line::Report;
 use self::side::Side;
 use crate::app::Probe;
 use crate::cli::sources::{ConfigurationOptions, ListenOptions};
 use crate::cli::subject_token::{read, subject_token};
 use crate::cli::{EXIT_CONFIGURATION, output};
 use crate::clock::Clock;
-use crate::config::{self, Configuration, PartnerFile, Problem};
+use crate::config::{self, Configuration, PartnerFile, Problem, Sources};
 use crate::diagnosis::Leg;
 use crate::idm::{Idm, Published};
 use crate::oauth::grant::GrantType;
@@ -67,18 +67,39 @@ pub(in crate::cli) struct Test {
 }
 
 impl Test {
+    /// With all its defaults.
+    pub(in crate::cli) const fn of(id: String, json: bool) -> Self {
+        Self { id, subject_token_file: None, client: None, scope: None, json }
+    }
+
     pub(in crate::cli) async fn run(self, options: ConfigurationOptions) -> anyhow::Result<ExitCode> {
-        let listen = ListenOptions::default();
-        let configuration = match config::load_again(&options.sources(&listen)) {
+        let report = match self.report(&options.sources(&ListenOptions::default())).await? {
+            Ok(report) => report,
+            Err(problems) => return self.unusable(&problems),
+        };
+        if self.json {
+            output::line(&report.value().to_string())?;
+        } else {
+            output::line(&report.summary())?;
+        }
+        Ok(if report.held() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Carries it out, and prints each line as it comes, for people.
+    pub(in crate::cli) async fn report(
+        &self,
+        sources: &Sources,
+    ) -> anyhow::Result<Result<Report, Vec<Problem>>> {
+        let configuration = match config::load_again(sources) {
             Ok(configuration) => configuration,
-            Err(problems) => return self.unusable(&problems.into_iter().collect::<Vec<_>>()),
+            Err(problems) => return Ok(Err(problems.into_iter().collect())),
         };
         let clock = Clock::system();
         let wired = find(&configuration, &self.id)
             .and_then(|file| Ok((file, Probe::wire(&configuration, file, &clock)?)));
         let (file, probe) = match wired {
             Ok(wired) => wired,
-            Err(problems) => return self.unusable(&problems),
+            Err(problems) => return Ok(Err(problems)),
         };
         let bench = self.bench(&configuration, file, probe, clock)?;
         let broker_file = configuration.sources.files.last();
@@ -91,8 +112,7 @@ impl Test {
             report.about("It is not enabled: the broker does not serve it.")?;
         }
         Box::pin(bench.run(&mut report, configuration.home.jwks.is_none())).await?;
-        report.end()?;
-        Ok(if report.held() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(Ok(report))
     }
 
     fn bench(

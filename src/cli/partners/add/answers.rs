@@ -1,0 +1,78 @@
+//! What no flag says is asked on a terminal; where there is none, it is said which flags are missing.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+/// Longer than any id, secret's path or client id.
+const LONGEST: u64 = 4096;
+
+/// Standard input is gone.
+#[derive(Debug)]
+pub(super) struct Missing(pub(super) io::Error);
+
+impl From<io::Error> for Missing {
+    fn from(error: io::Error) -> Self {
+        Self(error)
+    }
+}
+
+/// Asks, as long as somebody can answer.
+#[derive(Debug)]
+pub(super) struct Answers {
+    asks: bool,
+    missing: Vec<&'static str>,
+}
+
+impl Answers {
+    /// `allowed`: no flag forbids to ask.
+    pub(super) fn new(allowed: bool) -> Self {
+        Self { asks: allowed && io::stdin().is_terminal(), missing: Vec::new() }
+    }
+
+    /// With a default, which counts where nobody is asked.
+    pub(super) fn optional(
+        &mut self,
+        flag: &'static str,
+        what: &str,
+        stated: Option<String>,
+        default: Option<String>,
+    ) -> Result<Option<String>, Missing> {
+        if stated.is_some() {
+            return Ok(stated);
+        }
+        let answer = if self.asks { ask(what, default.as_deref())? } else { None };
+        let value = answer.or(default);
+        if value.is_none() {
+            self.missing.push(flag);
+        }
+        Ok(value)
+    }
+
+    /// Without one.
+    pub(super) fn required(
+        &mut self,
+        flag: &'static str,
+        what: &str,
+        stated: Option<String>,
+    ) -> Result<Option<String>, Missing> {
+        self.optional(flag, what, stated, None)
+    }
+
+    /// What to say when something is missing.
+    pub(super) fn missing(&self) -> Option<Vec<String>> {
+        let say = |flag: &&str| format!("error: {flag} is missing, and there is no terminal to ask on");
+        (!self.missing.is_empty()).then(|| self.missing.iter().map(say).collect())
+    }
+}
+
+fn ask(what: &str, default: Option<&str>) -> io::Result<Option<String>> {
+    let mut terminal = io::stderr().lock();
+    match default {
+        Some(default) => write!(terminal, "{what} [{default}]: ")?,
+        None => write!(terminal, "{what}: ")?,
+    }
+    terminal.flush()?;
+    let mut answer = String::new();
+    io::Read::take(io::stdin().lock(), LONGEST).read_line(&mut answer)?;
+    let answer = answer.trim();
+    Ok((!answer.is_empty()).then(|| answer.to_owned()))
+}

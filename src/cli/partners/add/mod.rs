@@ -1,0 +1,338 @@
+//! `partners add`: from an issuer to a partner file that works.
+
+mod answers;
+mod file;
+mod found;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use serde_json::{Value, json};
+use url::Url;
+
+use self::answers::{Answers, Missing};
+use self::file::Definition;
+use self::found::Found;
+use super::test::Test;
+use crate::cli::peer::PeerOptions;
+use crate::cli::private_file::Existing;
+use crate::cli::sources::{ConfigurationOptions, ListenOptions};
+use crate::cli::{EXIT_CONFIGURATION, EXIT_USAGE, output};
+use crate::config::{self, Configuration, Problem};
+use crate::diagnosis::{self, Leg, Seen};
+use crate::idm::{IdmError, discover};
+
+const EXAMPLES: &str = "\
+Asks the issuer for its metadata (OpenID Connect Discovery, RFC 8414), shows what it found, asks on a terminal for what no
+flag says, writes partners/<id>.toml, and tests it. The secret itself never goes into the file.
+
+Examples:
+  mcx-token-broker partners add https://idm.county-fire.example
+  mcx-token-broker partners add https://idm.county-fire.example --id county-fire --client-id mcx-home \\
+    --secret-file /run/secrets/county-fire --domain mcx.county-fire.example --no-input
+
+Exit codes: 0 the file is written and the test held, 1 discovery or the test failed, 2 a flag is missing where nobody can be
+asked, 78 the configuration is wrong or the file is there already.";
+
+const METHODS: [&str; 5] =
+    ["client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth", "none"];
+/// The group management service: what the first exchange is nearly always for.
+const USUAL_SCOPE: &str = "3gpp:mc:ptt_group_management_service";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub(in crate::cli) struct Add {
+    /// The partner's identity server, to the character
+    issuer: String,
+    /// What is known of its product [default: guessed from its metadata]
+    #[arg(long, value_name = "NAME", value_parser = preset_names())]
+    preset: Option<String>,
+    /// What the partner is called here: the file's name without .toml [default: from the issuer's host]
+    #[arg(long)]
+    id: Option<String>,
+    /// For people [default: the id]
+    #[arg(long, value_name = "TEXT")]
+    display_name: Option<String>,
+    /// What clients send as `resource` [default: the issuer]
+    #[arg(long, value_name = "URI")]
+    resource: Option<String>,
+    /// Accepted as `audience`; may be repeated
+    #[arg(long, value_name = "NAME")]
+    domain: Vec<String>,
+    /// Our client id there
+    #[arg(long, value_name = "ID")]
+    client_id: Option<String>,
+    /// How we authenticate there [default: the preset's, else the first that it offers and we can]
+    #[arg(long, value_name = "METHOD", value_parser = PossibleValuesParser::new(METHODS))]
+    authentication: Option<String>,
+    /// File with our secret there, or with our private key
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// Where security tokens come from [default: exchange]
+    #[arg(long, value_name = "SOURCE", value_parser = PossibleValuesParser::new(["exchange", "mint"]))]
+    source: Option<String>,
+    /// What the security token's aud must carry [default: the preset's, else the resource]
+    #[arg(long, value_name = "VALUE")]
+    audience: Option<String>,
+    /// What clients may ask for; may be repeated [default: the group management service]
+    #[arg(long)]
+    scope: Vec<String>,
+    /// Replace the file if it is there
+    #[arg(long)]
+    force: bool,
+    /// Ask nothing, take defaults, as when standard input is no terminal
+    #[arg(long, visible_alias = "yes")]
+    no_input: bool,
+    /// Write the file and leave it untested
+    #[arg(long)]
+    no_test: bool,
+    /// One JSON object instead of lines
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    peer: PeerOptions,
+}
+
+/// Why no file was written.
+enum Stop {
+    /// Exit code and what to say.
+    Said(u8, Vec<String>),
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Stop {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Add {
+    pub(in crate::cli) async fn run(self, options: ConfigurationOptions) -> anyhow::Result<ExitCode> {
+        match self.added(options).await {
+            Ok(code) => Ok(code),
+            Err(Stop::Failed(error)) => Err(error),
+            Err(Stop::Said(code, problems)) => {
+                if self.json {
+                    output::line(&json!({ "ok": false, "problems": problems }).to_string())?;
+                } else {
+                    output::complain(&problems.join("\n"));
+                }
+                Ok(ExitCode::from(code))
+            }
+        }
+    }
+
+    async fn added(&self, options: ConfigurationOptions) -> Result<ExitCode, Stop> {
+        let sources = options.sources(&ListenOptions::default());
+        let configuration = config::load_again(&sources)
+            .map_err(|problems| wrong(&problems.into_iter().collect::<Vec<_>>()))?;
+        let found = self.found().await?;
+        if !self.json {
+            output::line(&format!("{}\n{}", self.issuer, found.text()))?;
+        }
+        let definition = self.definition(&found)?;
+        let path = place(&configuration, &definition.id)?;
+        let text = definition.text();
+        check(&configuration, &path, &text)?;
+        let existing = if self.force { Existing::Replace } else { Existing::Keep };
+        if let Err(error) = file::write(&path, &text, existing) {
+            return Err(match error.kind() {
+                std::io::ErrorKind::AlreadyExists => {
+                    let said = format!(
+                        "{} is there already: name another --id, or replace it with --force",
+                        path.display()
+                    );
+                    Stop::Said(EXIT_CONFIGURATION, vec![said])
+                }
+                _ => Stop::Failed(
+                    anyhow::Error::from(error).context(format!("{} cannot be written", path.display())),
+                ),
+            });
+        }
+        if !self.json {
+            output::line(&format!("\nwrote {}\n", path.display()))?;
+        }
+        let tested =
+            if self.no_test { None } else { Some(Box::pin(self.tested(&definition, &sources)).await?) };
+        let held = tested.as_ref().is_none_or(|(held, _)| *held);
+        if self.json {
+            let report = tested.map(|(_, report)| report);
+            let all = json!({
+                "ok": held, "id": definition.id, "file": path, "preset": definition.preset,
+                "found": found.value(), "test": report,
+            });
+            output::line(&all.to_string())?;
+        }
+        Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    async fn found(&self) -> Result<Found, Stop> {
+        let published = discover(&self.peer.http()?, &self.issuer).await.map_err(|error| {
+            let code = match error {
+                IdmError::Endpoints(_) => "partner_endpoints",
+                IdmError::Unreachable(_) => "partner_unreachable",
+                IdmError::NoAnswer => "partner_no_answer",
+                IdmError::Unavailable { .. } => "partner_unavailable",
+                _ => "partner_nonsense",
+            };
+            let reason = error.to_string();
+            let cause =
+                diagnosis::diagnose(&Seen::new(Leg::Partner, self.preset.as_deref(), code).because(&reason));
+            let likely = format!("likely: {}", cause.cause);
+            Stop::Said(1, vec![format!("error: {}: {reason}", self.issuer), likely])
+        })?;
+        Ok(Found::read(&published))
+    }
+
+    /// What the flags say, and where they say nothing what the person at the terminal does.
+    fn definition(&self, found: &Found) -> Result<Definition, Stop> {
+        let mut answers = Answers::new(!self.no_input && !self.json);
+        let preset = self.preset.clone().or_else(|| found.preset.map(str::to_owned));
+        let id =
+            answers.optional("--id", "id, the file's name", self.id.clone(), id_of_host(&self.issuer))?;
+        let resource = answers.optional(
+            "--resource",
+            "resource that clients send",
+            self.resource.clone(),
+            Some(self.issuer.clone()),
+        )?;
+        let client_id = answers.required("--client-id", "our client id there", self.client_id.clone())?;
+        let authentication =
+            self.authentication.clone().or_else(|| preset.is_none().then(|| offered(found)).flatten());
+        let needs_file =
+            !matches!(authentication.as_deref(), Some("none" | "tls_client_auth" | "private_key_jwt"));
+        let secret_file = self.secret_file.as_ref().map(|path| path.display().to_string());
+        let secret_file = if needs_file && preset.as_deref() != Some("authentik") {
+            answers.required("--secret-file", "file with our secret there", secret_file)?
+        } else {
+            secret_file
+        };
+        if let Some(missing) = answers.missing() {
+            return Err(Stop::Said(EXIT_USAGE, missing));
+        }
+        let scopes = self.scope.iter().flat_map(|scope| scope.split_whitespace()).map(str::to_owned);
+        let scopes: Vec<String> =
+            if self.scope.is_empty() { vec![USUAL_SCOPE.to_owned()] } else { scopes.collect() };
+        let (ca_file, allow_http) = self.peer.stated();
+        Ok(Definition {
+            id: id.unwrap_or_default(),
+            display_name: self.display_name.clone(),
+            resource: resource.unwrap_or_default(),
+            domains: self.domain.clone(),
+            preset,
+            issuer: self.issuer.clone(),
+            client_id: client_id.unwrap_or_default(),
+            authentication,
+            secret_file: secret_file.map(|path| whole(Path::new(&path))).transpose()?,
+            source: self.source.clone(),
+            audience: self.audience.clone(),
+            scopes,
+            ca_file: ca_file.map(whole).transpose()?,
+            allow_http,
+        })
+    }
+
+    async fn tested(
+        &self,
+        definition: &Definition,
+        sources: &config::Sources,
+    ) -> Result<(bool, Value), Stop> {
+        let test = Test::of(definition.id.clone(), self.json);
+        match test.report(sources).await? {
+            Ok(report) => {
+                if !self.json {
+                    output::line(&report.summary())?;
+                }
+                Ok((report.held(), report.value()))
+            }
+            Err(problems) => Err(wrong(&problems)),
+        }
+    }
+}
+
+fn preset_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(config::presets().map(|(name, _)| name))
+}
+
+fn wrong(problems: &[Problem]) -> Stop {
+    Stop::Said(EXIT_CONFIGURATION, problems.iter().map(ToString::to_string).collect())
+}
+
+impl From<Missing> for Stop {
+    fn from(missing: Missing) -> Self {
+        Self::Failed(missing.0.into())
+    }
+}
+
+/// The file. An id is a file's name and nothing else: no path leads out of the directory.
+fn place(configuration: &Configuration, id: &str) -> Result<PathBuf, Stop> {
+    let name = format!("{id}.toml");
+    let is_one = Path::new(&name).file_name().is_some_and(|file| file == name.as_str());
+    let path = configuration.partners_directory.join(&name);
+    if is_one && config::id_of(&path).as_deref() == Some(id) {
+        return Ok(path);
+    }
+    let said = format!(
+        "--id {id:?} is not a partner id: it has a-z, 0-9, '.', '_', '-', begins with a letter or digit, and is at most 63 long"
+    );
+    Err(Stop::Said(EXIT_USAGE, vec![said]))
+}
+
+/// What `check` would say of the file, before there is one.
+fn check(configuration: &Configuration, path: &Path, text: &str) -> Result<(), Stop> {
+    let added = config::parse_partner(path, text, &configuration.partner_defaults)
+        .map_err(|problems| wrong(&problems.into_iter().collect::<Vec<_>>()))?;
+    let others = configuration.partners.iter().filter(|other| other.path != *path);
+    let conflicts = config::conflicts(others.chain([&added]));
+    let problems: Vec<Problem> = conflicts.into_iter().map(|(_, problem)| problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(wrong(&problems)) }
+}
+
+/// The first of the methods that it offers and we have, the usual one where it does not say.
+fn offered(found: &Found) -> Option<String> {
+    let Some(offers) = &found.methods else { return Some(METHODS[0].to_owned()) };
+    METHODS.into_iter().find(|method| offers.iter().any(|offer| offer == method)).map(str::to_owned)
+}
+
+/// `idm.county-fire.example` is `county-fire`.
+fn id_of_host(issuer: &str) -> Option<String> {
+    let url = Url::parse(issuer).ok()?;
+    let host = url.domain()?.to_ascii_lowercase();
+    let general = ["idm", "idp", "id", "auth", "login", "sso", "www", "accounts", "oauth"];
+    let mut labels = host.split('.').filter(|label| !general.contains(label));
+    labels.next().filter(|label| !label.is_empty()).map(str::to_owned)
+}
+
+/// The file names other files relative to itself; who types one means it relative to where they are.
+fn whole(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("{}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_comes_from_the_part_of_the_host_that_says_who_it_is() {
+        for (issuer, expected) in [
+            ("https://idm.county-fire.example/realms/x", Some("county-fire")),
+            ("https://Login.SSO.Fire.example", Some("fire")),
+            ("https://fire.example", Some("fire")),
+            ("http://127.0.0.1:8080", None),
+            ("https://[::1]/", None),
+            ("IdMS.server.com:9031", None),
+        ] {
+            assert_eq!(id_of_host(issuer).as_deref(), expected, "{issuer}");
+        }
+    }
+}
