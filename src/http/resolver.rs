@@ -48,9 +48,8 @@ pub(super) async fn look_up(name: &str, port: u16) -> Result<Vec<SocketAddr>, Un
     match tokio::net::lookup_host((name, port)).await {
         Ok(addresses) => Ok(addresses.collect()),
         Err(error) => {
-            let mut addresses = here(name).ok_or(Unknown(error))?;
-            addresses.iter_mut().for_each(|address| address.set_port(port));
-            Ok(addresses)
+            let addresses = here(name).ok_or(Unknown(error))?;
+            Ok(addresses.into_iter().map(|address| SocketAddr::new(address.ip(), port)).collect())
         }
     }
 }

@@ -102,7 +102,7 @@ impl Definition {
 
 fn key(name: &str, value: impl Into<Value>, comment: &str) -> String {
     let value = value.into();
-    format!("{:<50}# {comment}", format!("{name} = {value}"))
+    format!("{:<52} # {comment}", format!("{name} = {value}"))
 }
 
 fn list(values: &[String]) -> Value {
