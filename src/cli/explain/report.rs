@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::question::{Question, Told};
 use crate::config::Configuration;
+use crate::diagnosis::runbook;
 use crate::exchange::examination::{Examined, Finding, Key, Verdict};
-use crate::telemetry::runbook::Runbook;
 
 /// Everything that was found.
 pub(super) struct Report {
@@ -93,7 +93,7 @@ impl Report {
             many => format!("; {many} things were not checked"),
         };
         match self.refusal() {
-            Some(code) => format!("\nRefused: {code}. What to do about it: {}", Runbook(code)),
+            Some(code) => format!("\nRefused: {code}. What to do about it: {}", runbook(code)),
             None if unchecked.is_empty() => "\nGranted".to_owned(),
             None => format!("\nNot refused{unchecked}"),
         }

@@ -5,9 +5,8 @@ use std::io;
 use serde_json::{Value, json};
 
 use crate::cli::output;
-use crate::diagnosis::{Cause, File, Leg};
+use crate::diagnosis::{self, Cause, File, Leg};
 use crate::partner::Failure;
-use crate::telemetry::runbook::Runbook;
 
 /// What came of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,7 +163,7 @@ impl Report {
                 "key": cause.key,
                 "remedy": cause.remedy,
                 "code": code,
-                "runbook": code.map(|code| Runbook(code).to_string()),
+                "runbook": code.map(diagnosis::runbook),
             })
         });
         json!({
