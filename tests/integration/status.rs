@@ -69,7 +69,7 @@ async fn each_partner_shows_what_became_of_its_requests() {
     assert_eq!(coast["display_name"], json!("Coast <Guard>"));
     assert_eq!(coast["token"]["breaker"], json!("open"));
     assert_eq!(coast["last_error"]["code"], json!("partner_unreachable"));
-    assert_eq!(coast["last_error"]["cause"]["name"], json!("partner_unreachable"));
+    assert_eq!(coast["last_error"]["cause"]["name"], json!("partner_refuses_connections"));
     assert_eq!(coast["last_error"]["runbook"], json!("/runbook#partner_unreachable"));
     assert_eq!((&coast["hit_rate"], &coast["live_tokens"]), (&Value::Null, &json!(0)));
 
