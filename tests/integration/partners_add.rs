@@ -324,7 +324,6 @@ async fn list_shows_every_file_with_its_state() {
     assert_eq!(partners(directory, &["list"]).await.code, Some(78));
 }
 
-/// Home and partner trust each other through keys at a URL; used by the recording in the README.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_minting_broker_is_added_as_such() {
     let (federation, issuer) = federation().await;
