@@ -13,7 +13,7 @@ use crate::secret::TokenRef;
 /// Answers one logout.
 pub async fn post(request: HttpRequest, payload: Payload, api: Data<PublicApi>) -> HttpResponse {
     let _busy = Busy::with(&request);
-    let mut attempt = Attempt::new(api.request_ids.next(), &api.clock);
+    let mut attempt = super::attempt(&api, &request, "POST /backchannel-logout");
     let outcome = log_out(&request, payload, &api, &mut attempt).await;
     revoke::answer(&api, &attempt, "logout", outcome)
 }

@@ -44,10 +44,11 @@ use crate::clock::{Clock, Timestamp};
 use crate::exchange::{Attempt, Exchange};
 use crate::home::LogoutTokens;
 use crate::oauth::metadata::BrokerMetadata;
-use crate::random::RequestIds;
+use crate::random::{self, RequestIds};
 use crate::secret::Secret;
 use crate::telemetry::audit::{AuditLog, AuditRecord};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 /// Where the public endpoints are and how much they read.
 #[derive(Debug, Clone)]
@@ -85,6 +86,8 @@ pub struct PublicApi {
     pub metrics: Metrics,
     /// Decisions.
     pub audit: AuditLog,
+    /// Where requests are followed to.
+    pub traces: Traces,
     /// Numbers of requests.
     pub request_ids: RequestIds,
     /// Time.
@@ -176,6 +179,17 @@ fn only(path: &str, route: Route) -> Resource {
     web::resource(path.to_owned()).route(route)
 }
 
+/// A request that has come. `name`: of its span, one of a few.
+fn attempt(api: &PublicApi, request: &HttpRequest, name: &'static str) -> Attempt {
+    let header = |name| {
+        let mut values = request.headers().get_all(name);
+        // Which of two counts would be a guess.
+        values.next().filter(|_| values.next().is_none())?.to_str().ok()
+    };
+    let trace = api.traces.begin(name, header, random::share, api.clock.monotonic());
+    Attempt::new(api.request_ids.next(), trace, &api.clock)
+}
+
 /// The header that carries the request id back, so that a client's complaint finds its log lines.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -185,6 +199,7 @@ fn finished(api: &PublicApi, attempt: &Attempt, mut response: HttpResponse) -> H
         // Clients keep connections: without this, those that are busy would be cut in the middle of a request.
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
+    attempt.trace.end(response.status().as_u16(), attempt.client_id(), attempt.partner_id());
     if let Ok(value) = HeaderValue::from_str(attempt.request_id.as_str()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }

@@ -17,7 +17,7 @@ use crate::telemetry::runbook::Runbook;
 /// Answers one revocation request: 200 whether there was anything to revoke or not (§2.2).
 pub async fn post(request: HttpRequest, payload: Payload, api: Data<PublicApi>) -> HttpResponse {
     let _busy = Busy::with(&request);
-    let mut attempt = Attempt::new(api.request_ids.next(), &api.clock);
+    let mut attempt = super::attempt(&api, &request, "POST /revoke");
     let outcome = revoke(&request, payload, &api, &mut attempt).await;
     answer(&api, &attempt, "token", outcome)
 }
@@ -33,6 +33,7 @@ pub(super) fn answer(
     let reason = outcome.as_ref().err().map(TokenError::reason).unwrap_or_default();
     api.audit.record(&AuditRecord { source: by, outcome: code, reason: &reason, ..record_of(attempt) });
     api.metrics.revocation(by, code);
+    attempt.trace.set("mcx.code", code);
     let _span = attempt.span().entered();
     let response = match outcome {
         Ok(()) => {

@@ -21,7 +21,7 @@ use crate::telemetry::runbook::Runbook;
 /// Answers one token request.
 pub async fn post(request: HttpRequest, payload: Payload, api: Data<PublicApi>) -> HttpResponse {
     let _busy = Busy::with(&request);
-    let mut attempt = Attempt::new(api.request_ids.next(), &api.clock);
+    let mut attempt = super::attempt(&api, &request, "POST /token");
     let outcome = grant(&request, payload, &api, &mut attempt).await;
     answer(&api, &attempt, outcome)
 }
@@ -29,7 +29,7 @@ pub async fn post(request: HttpRequest, payload: Payload, api: Data<PublicApi>) 
 /// Answers every other method.
 pub async fn other_method(request: HttpRequest, api: Data<PublicApi>) -> HttpResponse {
     let _busy = Busy::with(&request);
-    let attempt = Attempt::new(api.request_ids.next(), &api.clock);
+    let attempt = super::attempt(&api, &request, "/token");
     answer(&api, &attempt, Err(TokenError::Method))
 }
 
@@ -64,9 +64,11 @@ pub(super) fn credentials<'r>(
 /// Whatever the outcome: counted, written down, told, rendered.
 fn answer(api: &PublicApi, attempt: &Attempt, outcome: Result<Granted, TokenError>) -> HttpResponse {
     record(api, attempt, &outcome);
+    attempt.trace.set("mcx.code", outcome.as_ref().err().map_or("ok", TokenError::code));
     let millis = || millis(api.clock.monotonic().saturating_sub(attempt.started));
     let response = match outcome {
         Ok(granted) => {
+            attempt.trace.set("mcx.source", granted.tier.map_or("partner", Tier::as_str));
             // Hits are metrics and audit records: a log line costs as much as the whole answer.
             if granted.tier.is_none() {
                 let (expires_in, _span) = (granted.expires_in.as_secs(), attempt.span().entered());

@@ -16,7 +16,7 @@ impl Wiring<'_> {
     pub(super) fn home_idm(&mut self) -> Option<Arc<Idm>> {
         let home = &self.configuration.home;
         let registration = self.home_registration();
-        let http = self.http(&home.connection, home.client.as_ref(), "home")?;
+        let http = self.http(&home.connection, home.client.as_ref(), "home", self.tells_trace(true))?;
         let endpoints = EndpointSettings {
             issuer: home.issuer.clone(),
             discovery: home.discovery,

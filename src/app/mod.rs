@@ -11,6 +11,7 @@ mod policy;
 mod probe;
 mod reload;
 mod storage;
+mod traces;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -107,6 +108,7 @@ impl<'c> Wiring<'c> {
         self.problems.extend(unusable.into_iter().flat_map(|partner| partner.problems));
         let redis = self.redis();
         let server = self.server();
+        let traces = self.traces();
         let (Some(idm), Some(keys), true) = (home_idm, keys, self.problems.is_empty()) else {
             return Err(self.problems);
         };
@@ -163,6 +165,7 @@ impl<'c> Wiring<'c> {
                 readiness: readiness.clone(),
                 metrics: self.metrics.clone(),
                 audit: AuditLog::off(),
+                traces,
                 request_ids: RequestIds::default(),
                 clock: self.clock.clone(),
             },

@@ -65,6 +65,7 @@ impl Wiring<'_> {
         connection: &config::Connection,
         registration: Option<&config::Registration>,
         at: &str,
+        tells_trace: bool,
     ) -> Option<HttpClient> {
         let identity = registration.and_then(|registration| match &registration.authentication {
             config::Authentication::TlsClientAuth { certificate, key } => Some((certificate, key)),
@@ -79,6 +80,7 @@ impl Wiring<'_> {
                 Secret::from(format!("{}\n{}", certificate.text, key.content.expose()))
             }),
             allow_http: connection.allow_http,
+            tells_trace,
         };
         match HttpClient::new(&settings) {
             Ok(client) => Some(client),

@@ -137,7 +137,7 @@ impl Wiring<'_> {
     pub(super) fn partner(&mut self, file: &config::PartnerFile) -> Option<Partner> {
         let at = file.path.display().to_string();
         let registration = self.registration(&file.client, &format!("{at}: client"))?;
-        let http = self.http(&file.connection, Some(&file.client), &at)?;
+        let http = self.http(&file.connection, Some(&file.client), &at, self.tells_trace(false))?;
         let endpoints = EndpointSettings {
             issuer: file.idm.issuer.clone(),
             discovery: file.idm.discovery,

@@ -308,6 +308,7 @@ fn fixed_sections(configuration: &Configuration) -> Vec<(&'static str, String)> 
         ("admin", format!("{admin:?}")),
         ("log", format!("{:?}", configuration.log)),
         ("audit", format!("{:?}", configuration.audit)),
+        ("traces", format!("{:?}", configuration.traces)),
         ("home", format!("{home:?} {id:?} {method:?} {certificate:?}")),
         ("cache", format!("{cache:?} {seals}")),
     ]

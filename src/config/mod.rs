@@ -37,6 +37,7 @@ mod server;
 mod signing;
 mod table;
 mod tls;
+mod traces;
 mod value;
 
 #[cfg(test)]
@@ -72,6 +73,7 @@ pub use security_token::SecurityToken;
 pub use server::Server;
 pub use signing::SigningKeyFile;
 pub use tls::ListenerTls;
+pub use traces::{Collector, Told, Traces};
 
 use file::NamedFile;
 use findings::Findings;
@@ -128,6 +130,8 @@ pub struct Configuration {
     pub log: Log,
     /// The audit log.
     pub audit: Audit,
+    /// Traces.
+    pub traces: Traces,
     /// Where the partner files are.
     pub partners_directory: PathBuf,
     /// The home domain.
@@ -175,6 +179,8 @@ struct BrokerTable {
     log: Log,
     /// The audit log.
     audit: audit::AuditTable,
+    /// Traces of requests.
+    traces: traces::TracesTable,
     /// Where the partner files are.
     partners: PartnersTable,
     /// The identity domain whose users the broker serves.
@@ -233,6 +239,7 @@ pub fn load_again(sources: &Sources) -> Result<Configuration, Problems> {
     let home = table.home.resolve(&mut findings, signs);
     let signing = table.signing.resolve(&mut findings);
     let cache = table.cache.resolve(&mut findings);
+    let traces = table.traces.resolve(&mut findings);
     let mut partner_defaults =
         PartnerDefaults::new(&home, &server.issuer, signs, tree.layer("home.security_token"));
     partner_defaults.readable_by_others = table.secrets.readable_by_others;
@@ -271,6 +278,7 @@ pub fn load_again(sources: &Sources) -> Result<Configuration, Problems> {
         admin,
         log: table.log,
         audit: table.audit.resolve(),
+        traces,
         partners_directory,
         home,
         signing,

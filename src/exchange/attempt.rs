@@ -12,6 +12,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::partner::Partner;
 use crate::random::RequestId;
 use crate::secret::TokenDigest;
+use crate::telemetry::traces::Trace;
 
 /// One request on its way.
 #[derive(Debug)]
@@ -38,12 +39,14 @@ pub struct Attempt {
     pub asked_scope: Option<String>,
     /// Of whom, once it is found.
     partner: Option<Arc<Partner>>,
+    /// Its trace, if it is traced.
+    pub trace: Trace,
     span: OnceCell<Span>,
 }
 
 impl Attempt {
     /// Nothing is known yet but when it came.
-    pub fn new(request_id: RequestId, clock: &Clock) -> Self {
+    pub fn new(request_id: RequestId, trace: Trace, clock: &Clock) -> Self {
         Self {
             request_id,
             at: clock.now(),
@@ -56,6 +59,7 @@ impl Attempt {
             subject_token: None,
             asked_scope: None,
             partner: None,
+            trace,
             span: OnceCell::new(),
         }
     }
@@ -98,7 +102,11 @@ impl Attempt {
         let make = || {
             let request_id = self.request_id.as_str();
             // At the level of errors, so that every line has the id, whatever the operator's filter lets pass.
-            let span = tracing::error_span!("token", request_id, client = Empty, partner = Empty);
+            let span =
+                tracing::error_span!("token", request_id, client = Empty, partner = Empty, trace_id = Empty);
+            if let Some(trace) = self.trace.id() {
+                span.record("trace_id", trace);
+            }
             if let Some(client) = &self.client {
                 span.record("client", client.id.as_str());
             }

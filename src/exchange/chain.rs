@@ -1,11 +1,13 @@
 //! The chain of two legs for one token: security token, then partner token. It owns what it needs, because it goes on when
 //! the one who asked for it has hung up.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::deadline::Deadline;
 use super::delegation::Actor;
+use super::error;
 use super::{Exchange, ExchangeError, Leg, Products};
 use crate::cache::{CachedToken, FurtherTokens, Issue, Presented};
 use crate::client::Client;
@@ -15,6 +17,7 @@ use crate::idm::{Guard, Retries};
 use crate::oauth::scope::ScopeSet;
 use crate::partner::{Asked, Bearer, GrantError, Partner, PartnerToken};
 use crate::secret::{Token, TokenDigest};
+use crate::telemetry::traces::Trace;
 
 /// What policy has allowed, ready to be carried out.
 pub(super) struct Chain {
@@ -29,6 +32,7 @@ pub(super) struct Chain {
     pub(super) partner: Arc<Partner>,
     pub(super) scope: ScopeSet,
     pub(super) deadline: Deadline,
+    pub(super) trace: Trace,
     /// Nobody waits for it: it leaves room to those who do.
     pub(super) ahead: bool,
 }
@@ -182,11 +186,12 @@ impl Chain {
     ) -> Result<T, ExchangeError> {
         let clock = &self.exchange.clock;
         let started = clock.monotonic();
-        let outcome = self.deadline.wait(leg, work).await;
-        let code = outcome.as_ref().err().map_or("ok", ExchangeError::code);
+        let (name, work) = (leg.as_str(), pin!(self.deadline.wait(leg, work)));
+        let outcome = self.trace.leg(name, &self.partner.id, work, error::code_of).await;
+        let code = error::code_of(&outcome);
         let took = clock.monotonic().saturating_sub(started);
-        self.exchange.metrics.leg(leg.as_str(), &self.partner.id, code, took);
-        self.partner.outcomes.note(leg.as_str(), code, took, clock.now());
+        self.exchange.metrics.leg(name, &self.partner.id, code, took);
+        self.partner.outcomes.note(name, code, took, clock.now());
         if !outcome.as_ref().is_err_and(ExchangeError::is_aftermath) {
             match leg {
                 Leg::Home => self.partner.history.home.note(took, started),

@@ -84,6 +84,11 @@ pub enum ExchangeError {
     Interrupted,
 }
 
+/// `ok`, or the error's stable code.
+pub(super) fn code_of<T>(outcome: &Result<T, ExchangeError>) -> &'static str {
+    outcome.as_ref().err().map_or("ok", ExchangeError::code)
+}
+
 /// Who has to do something about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {

@@ -12,6 +12,7 @@ use crate::home::Subject;
 use crate::json::{quoted, shown};
 use crate::oauth::security_token::SecurityTokenSource;
 use crate::partner::{Partner, ScopeMask};
+use crate::telemetry::traces::Trace;
 
 /// One check, told.
 #[derive(Debug)]
@@ -183,9 +184,8 @@ impl Exchange {
         let deadline =
             Deadline::after(self.clock.monotonic(), self.timeout.min(partner.timeout), &self.clock);
         let actor = self.stated_actor(client, subject, None).ok().flatten();
-        let (actor, of) = (actor.as_ref(), &partner);
-        let allowed =
-            Allowed { client, subject, actor, partner: of, scope, deadline: &deadline, ahead: false };
+        let (actor, of, deadline, trace) = (actor.as_ref(), &partner, &deadline, &Trace::default());
+        let allowed = Allowed { client, subject, actor, partner: of, scope, deadline, trace, ahead: false };
         self.tell_legs(&mut told, &allowed, request.requested, live).await;
         told
     }

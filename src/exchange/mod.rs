@@ -19,6 +19,7 @@ pub mod rules;
 mod single_flight;
 mod withdrawals;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ use crate::home::{SecurityTokens, Signature, Subject, SubjectTokenError, Subject
 use crate::partner::{Partner, ScopeMask};
 use crate::secret::{Token, TokenDigest, TokenRef};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Trace;
 
 use acquisition::Acquisition;
 use cache_key::Wanted;
@@ -159,6 +161,7 @@ struct Allowed<'r> {
     partner: &'r Arc<Partner>,
     scope: ScopeMask,
     deadline: &'r Deadline,
+    trace: &'r Trace,
     /// For a renewal that nobody waits for.
     ahead: bool,
 }
@@ -262,9 +265,10 @@ impl Exchange {
         let ruled = Some(scope).filter(|_| request.requested == RequestedToken::AccessToken);
         definitions.rules.check(client, &partner, ruled, || self.subject_tokens.claims(&subject))?;
         let deadline = deadline.no_later_than(attempt.started, partner.timeout);
-        let (subject, actor, of) = (&subject, actor.as_ref(), &partner);
+        let (subject, actor, trace) = (&subject, actor.as_ref(), &attempt.trace);
+        let (partner_of, deadline) = (&partner, &deadline);
         let allowed =
-            Allowed { client, subject, actor, partner: of, scope, deadline: &deadline, ahead: false };
+            Allowed { client, subject, actor, partner: partner_of, scope, deadline, trace, ahead: false };
         if request.requested == RequestedToken::SecurityToken {
             let security_token = Box::pin(self.security_token(&allowed)).instrument(attempt.span());
             let (token, expires_in) = security_token.await?;
@@ -273,7 +277,7 @@ impl Exchange {
         let key = self.key(&allowed, request.requested)?;
         let (token, tier, now) = if let Some(token) = self.cache.recall(&key, now) {
             (token, Some(Tier::Memory), now)
-        } else if let Some(token) = self.cache.fetch(&key).await {
+        } else if let Some(token) = self.fetch(&key, &allowed).await {
             (token, Some(Tier::Redis), self.clock.moment())
         } else {
             let token = Box::pin(self.obtain(&allowed, key)).instrument(attempt.span()).await?;
@@ -290,6 +294,10 @@ impl Exchange {
             return Err(ExchangeError::ShortLived);
         }
         Ok(Granted { partner, token: GrantedToken::Access(token), expires_in, tier })
+    }
+
+    async fn fetch(&self, key: &CacheKey, allowed: &Allowed<'_>) -> Option<Kept> {
+        allowed.trace.leg("cache", &allowed.partner.id, pin!(self.cache.fetch(key)), |_| "ok").await
     }
 
     /// On every request, and again after each wait: a token that was taken back meanwhile gets nobody anything.
@@ -340,7 +348,8 @@ impl Exchange {
             Some(known) => (known.map_err(ExchangeError::from), now),
             None => {
                 let validation = Box::pin(self.subject_tokens.validate(token));
-                let outcome = deadline.wait(Leg::Home, validation).instrument(attempt.span()).await;
+                let validation = pin!(deadline.wait(Leg::Home, validation).instrument(attempt.span()));
+                let outcome = attempt.trace.leg("home token", "", validation, error::code_of).await;
                 (outcome, self.clock.moment())
             }
         };
@@ -440,6 +449,7 @@ impl Exchange {
             partner: Arc::clone(allowed.partner),
             scope: allowed.partner.scopes.set(allowed.scope),
             deadline: allowed.deadline.clone(),
+            trace: allowed.trace.clone(),
             ahead: allowed.ahead,
         })
     }

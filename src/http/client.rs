@@ -19,6 +19,7 @@ use super::reach::ConnectFault;
 use super::resolver::Resolver;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
+use crate::telemetry::traces;
 
 /// How often an HTTP/2 connection is asked whether it lives.
 const HTTP2_PING: Duration = Duration::from_secs(3);
@@ -40,6 +41,8 @@ pub struct HttpSettings {
     pub identity_pem: Option<Secret>,
     /// Whether plain HTTP beyond loopback is allowed: tokens then cross the network readable.
     pub allow_http: bool,
+    /// Whether the peer is told which trace a call belongs to (W3C Trace Context).
+    pub tells_trace: bool,
 }
 
 impl Default for HttpSettings {
@@ -51,6 +54,7 @@ impl Default for HttpSettings {
             ca_pem: None,
             identity_pem: None,
             allow_http: false,
+            tells_trace: false,
         }
     }
 }
@@ -113,6 +117,7 @@ pub struct HttpClient {
     /// For a look at how the server is reached.
     pub(super) ca_pem: Option<Arc<[u8]>>,
     pub(super) limit: Duration,
+    tells_trace: bool,
     /// Where calls and their connections live. Not the worker that a request came to: a connection is shared by all of them,
     /// and one that has no clients left is the first to end when the broker stops.
     runtime: Option<Handle>,
@@ -153,6 +158,7 @@ impl HttpClient {
             allow_http: settings.allow_http,
             ca_pem: settings.ca_pem.as_deref().map(Arc::from),
             limit: settings.connect_timeout,
+            tells_trace: settings.tells_trace,
             runtime: Handle::try_current().ok(),
         })
     }
@@ -170,12 +176,20 @@ impl HttpClient {
         body: Zeroizing<String>,
         authorization: Option<&Secret>,
     ) -> Result<Answer, HttpError> {
+        let body = body.as_bytes().to_vec();
+        self.post(url, "application/x-www-form-urlencoded", body, authorization).await
+    }
+
+    /// `POST` of any body.
+    pub(super) async fn post(
+        &self,
+        url: &str,
+        content_type: &str,
+        body: Vec<u8>,
+        authorization: Option<&Secret>,
+    ) -> Result<Answer, HttpError> {
         let url = self.admissible(url)?;
-        let mut request = self
-            .client
-            .post(url)
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(body.as_bytes().to_vec());
+        let mut request = self.client.post(url).header(CONTENT_TYPE, content_type).body(body);
         if let Some(value) = authorization {
             let mut value = HeaderValue::from_str(value.expose()).map_err(|_| HttpError::Broken)?;
             value.set_sensitive(true);
@@ -192,7 +206,12 @@ impl HttpClient {
     }
 
     /// Given up, the call ends.
-    async fn send(&self, request: RequestBuilder) -> Result<Answer, HttpError> {
+    async fn send(&self, mut request: RequestBuilder) -> Result<Answer, HttpError> {
+        if self.tells_trace {
+            for (name, value) in traces::outgoing() {
+                request = request.header(name, value);
+            }
+        }
         let runtime = self.runtime.clone().unwrap_or_else(Handle::current);
         let mut calls = JoinSet::new();
         calls.spawn_on(call(request, self.max_response_bytes), &runtime);

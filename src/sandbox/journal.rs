@@ -18,6 +18,8 @@ pub struct Recorded {
     pub parameters: Vec<(String, String)>,
     /// The `Authorization` header.
     pub authorization: Option<String>,
+    /// The `traceparent` header (W3C Trace Context).
+    pub trace_parent: Option<String>,
 }
 
 impl Recorded {

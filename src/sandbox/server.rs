@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use actix_web::dev::ServerHandle;
-use actix_web::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue};
+use actix_web::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderName, HeaderValue};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use serde_json::{Map, Value};
 
@@ -29,6 +29,9 @@ use super::wire::Wire;
 
 /// Larger than any request of the broker, an assertion included.
 const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// W3C Trace Context.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Starts serving on a bound listener.
 pub(super) fn serve(
@@ -87,6 +90,7 @@ async fn respond(request: HttpRequest, body: web::Bytes, idm: &Idm) -> HttpRespo
         endpoint,
         parameters: parameters.pairs().to_vec(),
         authorization: authorization.map(str::to_owned),
+        trace_parent: header(&request, &TRACEPARENT).map(str::to_owned),
     });
     let wire = request.conn_data::<Wire>();
     let presented = Presented {

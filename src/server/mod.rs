@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use crate::api::{self, AdminApi, PublicApi, Readiness, ReloadReport, Reloads};
 use crate::exchange::Exchange;
 use crate::telemetry::audit::AuditLog;
+use crate::telemetry::traces::Traces;
 use connections::Connections;
 pub use tls::{ListenerTls, ShownCertificate, TlsError};
 
@@ -26,6 +27,8 @@ const ADMIN_CONNECTIONS: usize = 256;
 
 /// What partners are still to be told of revoked tokens holds up the end of the process no longer.
 const REVOCATION_GRACE: Duration = Duration::from_secs(5);
+/// How long the collector may take for the last spans.
+const TRACES_GRACE: Duration = Duration::from_secs(3);
 
 /// Where and how to listen.
 #[derive(Debug)]
@@ -87,6 +90,7 @@ pub struct Running {
     readiness: Readiness,
     exchange: Arc<Exchange>,
     audit: AuditLog,
+    traces: Traces,
     reloads: Reloads,
     handles: [ServerHandle; 2],
     tasks: [JoinHandle<std::io::Result<()>>; 2],
@@ -96,6 +100,7 @@ pub struct Running {
 pub fn start(settings: &ServerSettings, public: PublicApi, admin: AdminApi) -> Result<Running, ServerError> {
     let readiness = admin.readiness.clone();
     let (exchange, audit) = (Arc::clone(&public.exchange), public.audit.clone());
+    let traces = public.traces.clone();
     let reloads = admin.reloads.clone();
     let (public_address, public_server) = listen_public(settings, Data::new(public))?;
     let (admin_address, admin_server) = listen_admin(settings, Data::new(admin))?;
@@ -109,6 +114,7 @@ pub fn start(settings: &ServerSettings, public: PublicApi, admin: AdminApi) -> R
         readiness,
         exchange,
         audit,
+        traces,
         reloads,
         handles,
         tasks,
@@ -232,6 +238,9 @@ impl Running {
         }
         self.exchange.finish_revocations(REVOCATION_GRACE).await;
         self.audit.close();
+        // It waits for a thread that waits for the collector.
+        let finish = tokio::task::spawn_blocking(move || self.traces.finish(TRACES_GRACE));
+        drop(finish.await);
         tracing::info!("stopped");
         Ok(())
     }

@@ -69,5 +69,6 @@ mod status_page;
 mod status_pictures;
 mod support;
 mod tls;
+mod traces;
 mod vendors;
 mod week;

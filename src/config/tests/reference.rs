@@ -32,6 +32,7 @@ fn the_reference_has_every_key_and_no_other() {
         "admin",
         "admin.tls",
         "log",
+        "traces",
         "partners",
         "home",
         "home.client",

@@ -143,8 +143,18 @@ fn the_schemas_have_every_key_of_the_reference_and_explain_it() {
         found.keys().cloned().collect()
     };
     let broker = generated("broker");
-    for table in ["server", "server.tls", "admin", "admin.tls", "secrets", "log", "audit", "partners", "home"]
-    {
+    for table in [
+        "server",
+        "server.tls",
+        "admin",
+        "admin.tls",
+        "secrets",
+        "log",
+        "audit",
+        "traces",
+        "partners",
+        "home",
+    ] {
         assert_eq!(keys(&broker, table), documented(&format!("`[{table}]`")), "{table}");
     }
     for table in ["home.client", "signing", "cache"] {

@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 use calls::Calls;
 pub use calls::Guarded;
 use operations::Operations;
+pub use operations::SpanFate;
 use requests::Requests;
 pub use requests::Served;
 pub use store::RedisOutcome;

@@ -22,6 +22,28 @@ pub(super) struct Operations {
     certificates: Family<CertificateLabels, Gauge>,
     home_keys_age: Family<SourceLabels, Gauge<f64, AtomicU64>>,
     audit_lost: Counter,
+    spans: Family<OutcomeLabels, Counter>,
+}
+
+/// What became of a span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SpanFate {
+    /// It ended, and was queued if there was room.
+    Ended,
+    /// The collector took it.
+    Sent,
+    /// The collector did not.
+    Lost,
+}
+
+impl SpanFate {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Sent => "sent",
+            Self::Lost => "lost",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -92,7 +114,12 @@ impl Operations {
             "Audit records that could not be written",
             audit_lost.clone(),
         );
-        Self { started, reloads, files_ok, partner_files, certificates, home_keys_age, audit_lost }
+        let spans: Family<OutcomeLabels, Counter> = Family::default();
+        for fate in [SpanFate::Ended, SpanFate::Sent, SpanFate::Lost] {
+            drop(spans.get_or_create(&OutcomeLabels { outcome: fate.as_str() }));
+        }
+        registry.register("trace_spans", "Spans of traced requests, by what became of them", spans.clone());
+        Self { started, reloads, files_ok, partner_files, certificates, home_keys_age, audit_lost, spans }
     }
 }
 
@@ -111,6 +138,11 @@ impl Metrics {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit")]
     pub fn started(&self, unix_millis: i64) {
         self.0.operations.started.set(unix_millis as f64 / 1000.0);
+    }
+
+    /// Spans of traced requests.
+    pub fn spans(&self, fate: SpanFate, spans: u64) {
+        self.0.operations.spans.get_or_create(&OutcomeLabels { outcome: fate.as_str() }).inc_by(spans);
     }
 
     /// The files were read again; whether all were usable.

@@ -11,6 +11,7 @@ pub(crate) mod authgent;
 pub(crate) mod broker;
 pub(crate) mod browser;
 pub(crate) mod ca;
+pub(crate) mod collector;
 pub(crate) mod federation;
 pub(crate) mod forge;
 pub(crate) mod process;
