@@ -26,6 +26,7 @@ RUN mkdir src benches \
 FROM dependencies AS build
 ARG PROFILE=dist
 COPY config config
+COPY docs/operations.md docs/
 COPY src src
 # Else they look older than the stand-ins that were built before.
 RUN touch src/main.rs src/lib.rs \
@@ -58,6 +59,7 @@ CMD ["serve"]
 FROM dependencies AS build-sandbox
 ARG PROFILE=dist
 COPY config config
+COPY docs/operations.md docs/
 COPY src src
 RUN touch src/main.rs src/lib.rs \
     && cargo build --locked --profile "$PROFILE" --no-default-features --features sandbox \

@@ -9,13 +9,15 @@ const LONGEST_SHOWN: usize = 120;
 /// A line break in it would forge a line of a report, an override of the direction what the line says.
 pub fn shown(value: &Value) -> String {
     let text = value.to_string();
-    let harmless = |character: char| {
-        let turns =
-            matches!(character, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if character.is_control() || turns { '\u{fffd}' } else { character }
-    };
     let cut: String = text.chars().take(LONGEST_SHOWN).map(harmless).collect();
     if text.chars().nth(LONGEST_SHOWN).is_some() { cut + "..." } else { cut }
+}
+
+/// A character of a stranger's text, as a terminal may show it.
+pub fn harmless(character: char) -> char {
+    let turns =
+        matches!(character, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if character.is_control() || turns { '\u{fffd}' } else { character }
 }
 
 /// Appends a JSON string (RFC 8259 §7). Nearly all texts need no escape; what does is left to serde.

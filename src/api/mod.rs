@@ -186,7 +186,7 @@ fn attempt(api: &PublicApi, request: &HttpRequest, name: &'static str) -> Attemp
         // Which of two counts would be a guess.
         values.next().filter(|_| values.next().is_none())?.to_str().ok()
     };
-    let trace = api.traces.begin(name, header, random::share, api.clock.monotonic());
+    let trace = api.traces.begin(name, header, random::share, || api.clock.monotonic());
     Attempt::new(api.request_ids.next(), trace, &api.clock)
 }
 

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 use crate::clock::Clock;
 use crate::http::{Answer, HttpClient, HttpError};
 use crate::idm::{EndpointSettings, Endpoints, IdmError, SecretEncoding, basic};
+use crate::json::harmless;
 use crate::oauth::{form, grant_type, token_type};
 use crate::secret::{Secret, Token};
 
@@ -165,7 +166,7 @@ impl TokenAnswer {
 
 /// A server's text without what would move the cursor or forge a line.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().take(500).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().take(500).map(harmless).collect()
 }
 
 #[cfg(test)]

@@ -49,7 +49,13 @@ impl ConfigurationOptions {
         for (key, address) in [("server.listen", listen.listen), ("admin.listen", listen.admin_listen)] {
             overrides.extend(address.map(|address| (key.to_owned(), address.to_string())));
         }
-        Sources { files, environment: environment(), overrides, partners: self.partners }
+        Sources {
+            files,
+            environment: environment(),
+            overrides,
+            partners: self.partners,
+            awaits_partners: false,
+        }
     }
 }
 

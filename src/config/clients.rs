@@ -156,6 +156,11 @@ pub(super) fn ids(clients: &[ClientTable]) -> BTreeSet<String> {
     clients.iter().map(|client| client.id.clone()).collect()
 }
 
+/// The partners that are named.
+pub(super) fn partners(clients: &[ClientTable]) -> impl Iterator<Item = &String> {
+    clients.iter().flat_map(|client| &client.partners)
+}
+
 impl ClientTable {
     /// A client that names a partner without a file was meant for another: a slip of the pen would silently take its
     /// access away.

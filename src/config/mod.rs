@@ -43,6 +43,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -62,7 +63,7 @@ pub use log::{Log, LogFormat};
 pub use partner::{
     PartnerDefaults, PartnerFile, conflicts, id_of, load_partner, parse_partner, partner_files,
 };
-pub use preset::{guess_preset, presets};
+pub use preset::{guess_preset, preset_authentication, presets};
 pub use problem::{Problem, Problems};
 pub use registration::{
     AssertionAudience, Authentication, ClientAssertion, CredentialsEncoding, Registration,
@@ -97,6 +98,8 @@ pub struct Sources {
     pub overrides: Vec<(String, String)>,
     /// The directory of the partner files, from a flag.
     pub partners: Option<PathBuf>,
+    /// Whether a client or a rule may name a partner that has no file yet: for who is about to write it.
+    pub awaits_partners: bool,
 }
 
 impl Sources {
@@ -246,7 +249,10 @@ pub fn load_again(sources: &Sources) -> Result<Configuration, Problems> {
     let partners_directory = sources.partners.clone().unwrap_or(table.partners.directory.0);
     let required = sources.partners.is_some() || findings.is_stated("partners.directory");
     let files = partner_paths(&partners_directory, required, &mut findings);
-    let known = files.iter().filter_map(|path| id_of(path)).collect();
+    let mut known: BTreeSet<String> = files.iter().filter_map(|path| id_of(path)).collect();
+    if sources.awaits_partners {
+        known.extend(clients::partners(&table.clients).chain(rules::partners(&table.rules)).cloned());
+    }
     let rules = rules::resolve(table.rules, &clients::ids(&table.clients), &known, &mut findings);
     let clients = clients::resolve(table.clients, &known, &mut findings);
     let Findings { problems, mut warnings, files: mut files_read, .. } = findings;

@@ -80,6 +80,13 @@ pub fn guess_preset(issuer: &str, token_endpoint: &str, members: &[String]) -> O
     presets().find(|(_, text)| fits(text)).map(|(name, _)| name)
 }
 
+/// How clients of that product's partner role authenticate, where its preset says so.
+pub fn preset_authentication(name: &str) -> Option<String> {
+    let (_, text) = presets().find(|(known, _)| *known == name)?;
+    let partner = toml::from_str::<Hinting>(text).ok()?.partner?;
+    partner.get("client")?.get("authentication")?.as_str().map(str::to_owned)
+}
+
 /// A test parses every preset: none is empty here.
 fn parse(name: &str, text: &str) -> Layer {
     Layer::from_toml(text, &format!("preset {name}")).unwrap_or_default()

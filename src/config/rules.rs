@@ -45,6 +45,11 @@ pub(super) struct RuleTable {
     require: BTreeMap<String, Vec<String>>,
 }
 
+/// The partners that are named.
+pub(super) fn partners(rules: &[RuleTable]) -> impl Iterator<Item = &String> {
+    rules.iter().flat_map(|rule| &rule.partners)
+}
+
 impl Default for RuleTable {
     fn default() -> Self {
         Self {

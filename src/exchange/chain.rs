@@ -130,7 +130,10 @@ impl Chain {
             actor: self.actor.as_ref().map(|actor| actor.id.as_str()),
         };
         let inspected = self.partner.inspect(token, asked, now).map_err(ExchangeError::from);
-        let expires_at = inspected.inspect_err(|error| self.note_failure(error))?;
+        let expires_at = inspected.inspect_err(|error| {
+            self.partner.outcomes.note(Leg::Home.as_str(), error.code(), Duration::ZERO, now);
+            self.note_failure(error);
+        })?;
         Ok(now.until(expires_at))
     }
 

@@ -86,6 +86,11 @@ async fn a_mismatch_is_one_of_the_first_leg_and_a_pause_hides_nothing() {
     assert_eq!(found.len(), 1);
     assert_eq!((&found[0]["leg"], &found[0]["code"]), (&json!("home"), &json!("security_token_mismatch")));
     assert_eq!(found[0]["cause"]["name"], "home_opaque_token");
+    let answer =
+        Answer::of(http().get(format!("{}/api/partners", federation.broker.admin_url()))).await.json();
+    let outcomes = answer["partners"][0]["outcomes"].as_array().unwrap();
+    let mismatch = outcomes.iter().find(|outcome| outcome["code"] == "security_token_mismatch").unwrap();
+    assert_eq!((&mismatch["leg"], &mismatch["count"]), (&json!("home"), &json!(1)));
 
     federation.home.clear(Endpoint::Token);
     federation.partner.fault(Endpoint::Token, Fault::CutBody);

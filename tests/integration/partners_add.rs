@@ -349,3 +349,20 @@ async fn a_minting_broker_is_added_as_such() {
     assert!(federation.broker.read("partners/fire.toml").contains("source = \"mint\""));
     assert_eq!(ran.json()["test"], Value::Null);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_may_name_the_partner_before_and_who_has_none_is_told() {
+    let (federation, issuer) = federation().await;
+    let broker = federation.broker.read("broker.toml");
+    for (named, told) in [("fire", false), ("water", true)] {
+        let named = broker.replace("partners = [\"*\"]", &format!("partners = [\"{named}\"]"));
+        assert_ne!(named, broker);
+        federation.broker.write("broker.toml", &named);
+        let usual =
+            ["--id", "fire", "--client-id", "mcx-home", "--secret-file", "secret", "--no-test", "--force"];
+        let ran =
+            partners(federation.broker.directory(), &[&["add", issuer.as_str()][..], &usual].concat()).await;
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_eq!(ran.stdout.contains("next: no client may use it yet"), told, "{ran:?}");
+    }
+}

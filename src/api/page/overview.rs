@@ -28,6 +28,8 @@ pub(super) fn tiles(status: &Status) -> Markup {
                     dd class="small" {
                         @if failing > 0 { (state(Kind::Bad, &format!("{failing} to look at"))) } @else { (state(Kind::Good, "All well")) }
                     } }
+                div { dt { "Home IdM" } dd { @if home_is_well(&status.home) { "Asked" } @else { "Failing" } }
+                    dd class="small" { (home_state(&status.home)) } }
                 div { dt { "Redis" } dd { (redis_word(status.redis.state)) }
                     dd class="small" { (redis_state(status)) } }
                 div { dt { "Files" } dd { @if status.configuration.ok { "Usable" } @else { "Faulty" } }
@@ -57,6 +59,16 @@ pub(super) fn sections(status: &Status) -> Markup {
 fn hit_rate(cached: u64, granted: u64) -> String {
     let thousandths = (cached * 1000).checked_div(granted).and_then(|share| u32::try_from(share).ok());
     thousandths.map_or_else(|| "–".to_owned(), |share| text::percent(f64::from(share) / 1000.0))
+}
+
+/// Without it nobody new gets anything.
+fn home_is_well(home: &HomeStatus) -> bool {
+    let guards = [Some(&home.token), home.introspection.as_ref()];
+    home.keys.failure.is_none() && guards.into_iter().flatten().all(|guard| guard.breaker != "open")
+}
+
+fn home_state(home: &HomeStatus) -> Markup {
+    if home_is_well(home) { state(Kind::Good, "No fault") } else { state(Kind::Bad, "See below") }
 }
 
 const fn redis_word(redis: RedisState) -> &'static str {
@@ -91,6 +103,7 @@ fn home(home: &HomeStatus, now: Timestamp) -> Markup {
         article class="card" aria-labelledby="home-title" {
             h3 id="home-title" { "Home identity server" }
             div id="home-now" class="live" data-live {
+                @if !home_is_well(home) { p { (state(Kind::Bad, "Failing")) } }
                 @if let Some(failure) = &home.keys.failure {
                     p class="note bad" { "Its keys could not be fetched: " (failure) "." }
                 }

@@ -9,11 +9,11 @@ use super::overview::GuardView;
 use super::time;
 use crate::cache::LiveTokens;
 use crate::clock::Timestamp;
-use crate::diagnosis::{Cause, File};
+use crate::diagnosis::{About, Cause, File};
 use crate::idm::BreakerState;
 use crate::partner::{Failure, Latency, Minute, Outcome, Outcomes, Partner};
 
-/// An identity server that refuses one user, or one scope, does well.
+/// An identity server that refuses one user, or one scope, does well: if others got something of it.
 const ABOUT_ONE_USER: [&str; 3] = ["partner_user_refused", "partner_scope_refused", "home_subject_refused"];
 
 /// One partner, whether it is served or not.
@@ -87,6 +87,8 @@ pub(in crate::api) struct LastError {
     pub(in crate::api) count: u64,
     /// Whether that leg has not been well since.
     pub(in crate::api) lasts: bool,
+    #[serde(skip)]
+    about_one_user: bool,
     pub(in crate::api) cause: CauseView,
     /// Where the runbook explains it, on this listener.
     pub(in crate::api) runbook: String,
@@ -169,7 +171,7 @@ fn state(partner: &Partner, last_error: Option<&LastError>) -> PartnerState {
         PartnerState::Disabled
     } else if partner.idm.guard().status().breaker == BreakerState::Open {
         PartnerState::BreakerOpen
-    } else if last_error.is_some_and(|error| error.lasts && !ABOUT_ONE_USER.contains(&error.code)) {
+    } else if last_error.is_some_and(|error| error.lasts && !error.about_one_user) {
         PartnerState::Failing
     } else {
         PartnerState::Serving
@@ -201,6 +203,7 @@ impl LastError {
             outcomes.failures().into_iter().max_by_key(|failure| failure.at)?;
         let of_that_leg: Vec<Outcome> =
             outcomes.all().into_iter().filter(|outcome| outcome.leg == leg.as_str()).collect();
+        let has_worked = of_that_leg.iter().any(|outcome| outcome.code == "ok");
         let same = of_that_leg.iter().find(|outcome| outcome.code == code);
         Some(Self {
             leg: leg.as_str(),
@@ -210,6 +213,7 @@ impl LastError {
             at,
             count: same.map_or(1, |outcome| outcome.count),
             lasts: !of_that_leg.iter().any(|outcome| outcome.code == "ok" && outcome.last > at),
+            about_one_user: cause.about == About::User || (has_worked && ABOUT_ONE_USER.contains(&code)),
             cause: cause.into(),
             runbook: format!("/runbook#{code}"),
         })

@@ -68,10 +68,14 @@ impl Explain {
             sources.overrides.push(("home.jwks_uri".to_owned(), String::new()));
             sources.overrides.push(("home.jwks_file".to_owned(), path));
         }
-        let configuration = match config::load(&sources) {
+        let configuration = match config::load_again(&sources) {
             Ok(configuration) => configuration,
             Err(problems) => return Ok(unusable(problems)),
         };
+        // The running broker goes on without them, too.
+        for problem in configuration.unusable_partners.iter().flat_map(|partner| &partner.problems) {
+            output::complain(&format!("warning: {problem}"));
+        }
         let app = match App::wire(&configuration, &Clock::system()) {
             Ok(app) => app,
             Err(problems) => return Ok(unusable(problems)),

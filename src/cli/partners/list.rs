@@ -42,7 +42,9 @@ struct Row {
 
 impl List {
     pub(in crate::cli) fn run(self, options: ConfigurationOptions) -> anyhow::Result<ExitCode> {
-        let configuration = match config::load_again(&options.sources(&ListenOptions::default())) {
+        let mut sources = options.sources(&ListenOptions::default());
+        sources.awaits_partners = true;
+        let configuration = match config::load_again(&sources) {
             Ok(configuration) => configuration,
             Err(problems) => {
                 output::complain(&problems.to_string());

@@ -81,17 +81,17 @@ impl Traces {
     /// Begins the span of a request. `header`: one header of the request, if it is there once. `chance`: a number from
     /// zero to below one. `now`: monotonic.
     ///
-    /// Untraced, as most are, this costs one look at a pointer.
+    /// Without a collector this costs one look at a pointer.
     pub fn begin<'r>(
         &self,
         name: &'static str,
         header: impl Fn(&'static str) -> Option<&'r str>,
         chance: impl FnOnce() -> f64,
-        now: Duration,
+        now: impl FnOnce() -> Duration,
     ) -> Trace {
         let Some(on) = &self.0 else { return Trace::default() };
         let incoming = Incoming::read(header);
-        if !on.sampling.takes(incoming.as_ref(), chance, now) {
+        if !on.sampling.takes(incoming.as_ref(), chance, now()) {
             // Not ours to look at, and still theirs: who is asked on its behalf is told.
             let passed_on = |incoming: Incoming| Begun { tracer: None, context: incoming.into_context() };
             return Trace(incoming.map(passed_on).map(Arc::new));

@@ -133,7 +133,8 @@ impl Add {
     }
 
     async fn added(&self, options: ConfigurationOptions) -> Result<ExitCode, Stop> {
-        let sources = options.sources(&ListenOptions::default());
+        let mut sources = options.sources(&ListenOptions::default());
+        sources.awaits_partners = true;
         let configuration = config::load_again(&sources)
             .map_err(|problems| wrong(&problems.into_iter().collect::<Vec<_>>()))?;
         let found = self.found().await?;
@@ -165,6 +166,14 @@ impl Add {
         let tested =
             if self.no_test { None } else { Some(Box::pin(self.tested(&definition, &sources)).await?) };
         let held = tested.as_ref().is_none_or(|(held, _)| *held);
+        if !self.json && !configuration.clients.iter().any(|client| client.partners.contains(&definition.id))
+        {
+            let next = format!(
+                "next: no client may use it yet; name \"{}\" in `partners` of one of [[clients]] in the broker file",
+                definition.id
+            );
+            output::line(&next)?;
+        }
         if self.json {
             let report = tested.map(|(_, report)| report);
             let all = json!({
@@ -209,10 +218,10 @@ impl Add {
         let client_id = answers.required("--client-id", "our client id there", self.client_id.clone())?;
         let authentication =
             self.authentication.clone().or_else(|| preset.is_none().then(|| offered(found)).flatten());
-        let needs_file =
-            !matches!(authentication.as_deref(), Some("none" | "tls_client_auth" | "private_key_jwt"));
+        let method = authentication.clone().or_else(|| config::preset_authentication(preset.as_deref()?));
+        let needs_file = !matches!(method.as_deref(), Some("none" | "tls_client_auth" | "private_key_jwt"));
         let secret_file = self.secret_file.as_ref().map(|path| path.display().to_string());
-        let secret_file = if needs_file && preset.as_deref() != Some("authentik") {
+        let secret_file = if needs_file {
             answers.required("--secret-file", "file with our secret there", secret_file)?
         } else {
             secret_file

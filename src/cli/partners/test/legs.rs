@@ -222,9 +222,14 @@ fn answered(response: &TokenResponse) -> String {
     format!("a token: token_type {}, {lifetime}{scope}", text(&response.token_type))
 }
 
-/// Enough of a token to tell it from another, not enough to use it.
+/// What every JWT begins with, so that it is known for one. Of another token nothing: all of it is secret.
 fn shortened(token: &Token) -> String {
-    token.expose().chars().take(12).collect::<String>() + "..."
+    let text = token.expose();
+    if text.starts_with("eyJ") {
+        text.chars().take(12).collect::<String>() + "..."
+    } else {
+        "opaque".to_owned()
+    }
 }
 
 /// Claims that decide, none of them its user.
