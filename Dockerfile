@@ -3,7 +3,8 @@
 # From a binary that is already built:     Dockerfile.binary
 # Where images cannot be pulled:           deploy/base-images, first
 #
-# PROFILE is cargo's: `dist` is what ships, `release` builds sooner. Works with BuildKit and with the classic builder.
+# PROFILE is cargo's: `dist` is what ships, `release` builds sooner. REVISION is what the metric build_info says that this is:
+# --build-arg REVISION="$(git describe --always --dirty)". Works with BuildKit and with the classic builder.
 # docs/containers.md says what is inside, and how it is run.
 
 # What the sources are built with, and on: until Cargo.toml or Cargo.lock changes, a change of the sources builds only them.
@@ -25,12 +26,13 @@ RUN mkdir src benches \
 
 FROM dependencies AS build
 ARG PROFILE=dist
+ARG REVISION=unknown
 COPY config config
 COPY docs/operations.md docs/
 COPY src src
 # Else they look older than the stand-ins that were built before.
 RUN touch src/main.rs src/lib.rs \
-    && cargo build --locked --profile "$PROFILE" --no-default-features \
+    && MCX_BROKER_REVISION="$REVISION" cargo build --locked --profile "$PROFILE" --no-default-features \
     && install -D "target/$PROFILE/mcx-token-broker" /built/mcx-token-broker
 
 # The C library and its loader, Debian's list of public CAs, one unprivileged user: all that is there beside the binary.

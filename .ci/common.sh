@@ -1,4 +1,4 @@
-# Sourced by .ci/run, .ci/test and .ci/fuzz: steps with their time, and what a bare machine lacks.
+# Sourced by the other scripts: steps with their time, and what a bare machine lacks.
 
 export PATH="$PWD/target/tools/bin:$PATH"
 
@@ -16,17 +16,22 @@ fail() {
   exit 1
 }
 
-# install_packages NAME...: with apt-get, through sudo when we are not root.
-install_packages() {
+# apt_get ARGUMENT...: through sudo when we are not root.
+apt_get() {
   local as_root=()
-  command -v apt-get >/dev/null || fail "install these with your package manager, then run again: $*"
+  command -v apt-get >/dev/null || fail "no apt-get here to do this with, so do it with your package manager: $*"
   if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || fail "neither root nor sudo: install these as root, then run again: $*"
+    command -v sudo >/dev/null || fail "neither root nor sudo: do this as root, then run again: apt-get $*"
     as_root=(sudo)
   fi
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@"
+}
+
+# install_packages NAME...
+install_packages() {
   echo "installing: $*"
-  "${as_root[@]}" apt-get update -qq
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+  apt_get update
+  apt_get install -y --no-install-recommends "$@" >/dev/null
 }
 
 # cargo_tool NAME: the cargo subcommand NAME in the version of .ci/tools.txt, in target/tools. As a built binary, held to
@@ -43,4 +48,20 @@ cargo_tool() {
     cargo install "cargo-$1" --version "$version" --locked --root target/tools --quiet
   fi
   cargo "$1" --version
+}
+
+# venv NAME [OPTION...]: target/NAME-venv with what tests/NAME/requirements.txt lists; options go to pip. The stamp is written
+# last: an interrupted installation is done again from the start.
+venv() {
+  local venv=target/$1-venv requirements=tests/$1/requirements.txt
+  local stamp=$venv/installed-requirements.txt
+  shift
+  cmp -s "$requirements" "$stamp" && "$venv/bin/python" -c '' 2>/dev/null && return
+  python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv python3-pip
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --prefer-binary "$@" -r "$requirements" ||
+    fail "the versions in $requirements cannot be installed (reason above). The tests state what exactly these
+versions do: they do not run with others. Python 3.11 or newer is needed; here is $(python3 --version)."
+  cp "$requirements" "$stamp"
 }

@@ -28,6 +28,7 @@
 pub mod api;
 pub mod app;
 pub mod cache;
+pub mod certificate;
 pub mod cli;
 pub mod client;
 pub mod clock;

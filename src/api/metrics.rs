@@ -16,8 +16,8 @@ pub async fn get(request: HttpRequest, api: Data<AdminApi>) -> HttpResponse {
     api.metrics.memory(users, bytes);
     let exchange = &api.exchange;
     api.metrics.redis_answers(exchange.cache.redis_answers());
-    if matches!(exchange.subject_tokens.keys(), HomeKeys::Remote(_)) {
-        let age = exchange.subject_tokens.keys().age(api.clock.monotonic());
+    if let HomeKeys::Remote(keys) = exchange.subject_tokens.keys() {
+        let age = keys.age(api.clock.monotonic());
         api.metrics.home_keys_age(age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
     }
     api.metrics.revocations_pending(exchange.revocations_pending());

@@ -2,15 +2,14 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
-use super::status::{CauseView, written};
+use super::status::{FailureView, GuardView, written};
 use super::{AdminApi, admin};
 use crate::clock::millis;
-use crate::diagnosis;
 use crate::home::Introspector;
-use crate::idm::GuardStatus;
-use crate::partner::{Failure, Outcome, Partner};
+use crate::partner::{Outcome, Partner};
 
 /// Whether they are called, how much is under way, and what came of it.
 pub async fn get(request: HttpRequest, api: Data<AdminApi>) -> HttpResponse {
@@ -24,53 +23,48 @@ pub async fn get(request: HttpRequest, api: Data<AdminApi>) -> HttpResponse {
     partners.sort_unstable_by_key(|partner| &partner.id);
     HttpResponse::Ok().json(json!({
         "home": {
-            "token": guard(exchange.security_tokens.guard().status()),
-            "introspection": introspector.map(|introspection| guard(introspection.status())),
+            "token": GuardView::from(exchange.security_tokens.guard().status()),
+            "introspection": introspector.map(|guard| GuardView::from(guard.status())),
         },
         "acquisitions": exchange.under_way(),
-        "partners": partners.into_iter().map(status).collect::<Vec<_>>(),
+        "partners": partners.into_iter().map(PartnerOutcomes::of).collect::<Vec<_>>(),
     }))
 }
 
-fn status(partner: &Partner) -> Value {
-    let outcomes: Vec<Value> = partner.outcomes.all().iter().map(outcome).collect();
-    json!({
-        "id": partner.id,
-        "token": guard(partner.idm.guard().status()),
-        "waiting": partner.waiting.count(),
-        "outcomes": outcomes,
-        "failures": partner.outcomes.failures().iter().map(failure).collect::<Vec<_>>(),
-    })
+#[derive(Serialize)]
+struct PartnerOutcomes<'p> {
+    id: &'p str,
+    token: GuardView,
+    waiting: usize,
+    outcomes: Vec<OutcomeView>,
+    /// The last one of each leg that had one.
+    failures: Vec<FailureView>,
 }
 
-fn guard(status: GuardStatus) -> Value {
-    json!({
-        "breaker": status.breaker.as_str(),
-        "in_flight": status.in_flight,
-        "queued": status.queued,
-    })
+#[derive(Serialize)]
+struct OutcomeView {
+    leg: &'static str,
+    code: &'static str,
+    count: u64,
+    last: String,
+    last_took_ms: u64,
 }
 
-fn outcome(outcome: &Outcome) -> Value {
-    json!({
-        "leg": outcome.leg,
-        "code": outcome.code,
-        "count": outcome.count,
-        "last": written(outcome.last),
-        "last_took_ms": millis(outcome.took),
-    })
+impl<'p> PartnerOutcomes<'p> {
+    fn of(partner: &'p Partner) -> Self {
+        Self {
+            id: &partner.id,
+            token: partner.idm.guard().status().into(),
+            waiting: partner.waiting.count(),
+            outcomes: partner.outcomes.all().into_iter().map(OutcomeView::from).collect(),
+            failures: partner.outcomes.failures().into_iter().map(FailureView::from).collect(),
+        }
+    }
 }
 
-/// The last one of a leg, with what is probably wrong.
-fn failure(failure: &Failure) -> Value {
-    let Failure { leg, code, status, error, cause, at } = failure;
-    json!({
-        "leg": leg.as_str(),
-        "code": code,
-        "status": status,
-        "error": error,
-        "at": written(*at),
-        "cause": CauseView::from(*cause),
-        "runbook": diagnosis::runbook(code),
-    })
+impl From<Outcome> for OutcomeView {
+    fn from(outcome: Outcome) -> Self {
+        let Outcome { leg, code, count, last, took } = outcome;
+        Self { leg, code, count, last: written(last), last_took_ms: millis(took) }
+    }
 }

@@ -7,7 +7,6 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use super::error::TokenError;
 use super::{Busy, PublicApi, body};
-use crate::cache::Tier;
 use crate::client::{Credentials, CredentialsError};
 use crate::clock::millis;
 use crate::exchange::error::Fault;
@@ -68,7 +67,7 @@ fn answer(api: &PublicApi, attempt: &Attempt, outcome: Result<Granted, TokenErro
     let millis = || millis(api.clock.monotonic().saturating_sub(attempt.started));
     let response = match outcome {
         Ok(granted) => {
-            attempt.trace.set("mcx.source", granted.tier.map_or("partner", Tier::as_str));
+            attempt.trace.set("mcx.source", granted.source().as_str());
             // Hits are metrics and audit records: a log line costs as much as the whole answer.
             if granted.tier.is_none() {
                 let (expires_in, _span) = (granted.expires_in.as_secs(), attempt.span().entered());
@@ -90,14 +89,13 @@ fn record(api: &PublicApi, attempt: &Attempt, outcome: &Result<Granted, TokenErr
     let (security_token, reason);
     match outcome {
         Ok(granted) => {
-            record.source = granted.tier.map_or("partner", Tier::as_str);
+            record.source = granted.source().as_str();
             match &granted.token {
                 GrantedToken::Access(token) => {
                     record.scope = &token.issue.scope;
                     record.issued_token = Some(&token.digest);
                 }
                 GrantedToken::Security(token) => {
-                    record.source = "home";
                     security_token = token.digest().prefix();
                     record.issued_token = Some(&security_token);
                 }
@@ -155,7 +153,7 @@ fn report_failure(api: &PublicApi, error: &TokenError, millis: u64) {
     let (code, leg) = (error.code(), error.leg().as_str());
     let runbook = Runbook(code);
     if !matches!(error, TokenError::Exchange(_)) {
-        api.metrics.request(code, "");
+        api.metrics.refused(code, "");
     }
     match error.fault() {
         Fault::Caller => tracing::info!(code, leg, millis, %error, "token refused"),

@@ -3,15 +3,13 @@
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
-
 use super::Wiring;
 use super::partners::KnownPartners;
 use crate::api::files::{Certificate, FileProblem, Files, Key, ListedPartner};
+use crate::certificate;
 use crate::clock::Timestamp;
-use crate::config::{Authentication, Problem, Registration, TextFile, UnusablePartner};
+use crate::config::{Authentication, Problem, Registration, UnusablePartner};
+use crate::server::ShownCertificate;
 
 impl Wiring<'_> {
     pub(super) fn files(
@@ -19,30 +17,16 @@ impl Wiring<'_> {
         partners: &KnownPartners,
         unusable: &[UnusablePartner],
         restart: Vec<&'static str>,
+        certificates: Vec<Certificate>,
     ) -> Files {
         Files {
             read_at: self.clock.now(),
             problems: Vec::new(),
             restart,
             partners: listed(partners, unusable),
-            certificates: self.certificates(),
+            certificates,
             keys: self.keys(),
         }
-    }
-
-    fn certificates(&self) -> Vec<Certificate> {
-        let configuration = self.configuration;
-        let listeners = [("server.tls", &configuration.server.tls), ("admin.tls", &configuration.admin.tls)];
-        let shown = listeners.into_iter().filter_map(|(section, tls)| {
-            Some(certificate(format!("{section}.certificate_file"), &tls.as_ref()?.certificate))
-        });
-        let home = configuration.home.client.iter().map(|client| ("home".to_owned(), client));
-        let partners = configuration.partners.iter().map(|file| (file.id.clone(), &file.client));
-        let presented = home.chain(partners).filter_map(|(whose, client)| {
-            let certificate_file = client_certificate(client)?;
-            Some(certificate(format!("{whose}: client.certificate_file"), certificate_file))
-        });
-        shown.chain(presented).collect()
     }
 
     fn keys(&self) -> Vec<Key> {
@@ -93,22 +77,24 @@ fn listed(partners: &KnownPartners, unusable: &[UnusablePartner]) -> Vec<ListedP
     listed
 }
 
-fn client_certificate(client: &Registration) -> Option<&TextFile> {
-    match &client.authentication {
-        Authentication::TlsClientAuth { certificate, .. } => Some(certificate),
-        _ => None,
-    }
+/// What is shown now, which need not be what the files hold: to clients and operators, to the home IdM, to partners.
+pub(super) fn certificates(
+    [public, admin]: &[Option<ShownCertificate>; 2],
+    home: Option<&Certificate>,
+    partners: &KnownPartners,
+) -> Vec<Certificate> {
+    let listeners = [("server", public), ("admin", admin)].into_iter().filter_map(|(section, shown)| {
+        let named_in = format!("{section}.tls.certificate_file");
+        Some(Certificate { named_in, ends: shown.as_ref()?.ends() })
+    });
+    listeners.chain(home.cloned()).chain(partners.certificates().cloned()).collect()
 }
 
-/// When the first of its chain ends; `None`: one of it cannot be read.
-fn certificate(named_in: String, file: &TextFile) -> Certificate {
-    let chain = CertificateDer::pem_slice_iter(file.text.as_bytes()).map(|der| {
-        let der = der.ok()?;
-        let (_, certificate) = X509Certificate::from_der(&der).ok()?;
-        Some(Timestamp::from_unix_seconds(certificate.validity().not_after.timestamp()))
-    });
-    let ends = chain.collect::<Option<Vec<_>>>().and_then(|ends| ends.into_iter().min());
-    Certificate { named_in, ends }
+/// What we show to an identity server, if we authenticate so (RFC 8705). `whose`: `home`, or the partner's id.
+pub(super) fn client_certificate(whose: &str, client: &Registration) -> Option<Certificate> {
+    let Authentication::TlsClientAuth { certificate: file, .. } = &client.authentication else { return None };
+    let ends = certificate::pem_chain_end(file.text.as_bytes());
+    Some(Certificate { named_in: format!("{whose}: client.certificate_file"), ends })
 }
 
 fn written(path: &Path) -> Option<Timestamp> {

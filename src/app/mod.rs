@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::api::files::FilesRead;
+use crate::api::files::{Certificate, FilesRead};
 use crate::api::{AdminApi, AdminToken, FormKey, PublicApi, Readiness, ReloadRequests, Reloads, openapi};
 use crate::cache::{self, TokenCache};
 use crate::clock::Clock;
@@ -30,11 +30,12 @@ use crate::jose::{Algorithm, SigningKey};
 use crate::oauth::security_token::SecurityTokenSource;
 use crate::partner::PartnerRegistry;
 use crate::random::RequestIds;
-use crate::server::{self, Running, ServerError, ServerSettings, ShownCertificate};
+use crate::server::{self, Running, ServerError, ServerSettings};
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
 pub use probe::Probe;
 
+use inventory::{certificates, client_certificate};
 use partners::KnownPartners;
 use reload::{Reloader, Replaced};
 
@@ -134,11 +135,14 @@ impl<'c> Wiring<'c> {
         let admin = &self.configuration.admin;
         let bearer_token: AdminToken =
             Arc::new(ArcSwapOption::new(self.configuration.admin.bearer_token.clone().map(Arc::new)));
-        let certificates = server.certificates();
+        let listeners = server.certificates();
+        let home_certificate =
+            self.configuration.home.client.as_ref().and_then(|client| client_certificate("home", client));
+        let certificates = certificates(&listeners, home_certificate.as_ref(), &partners);
         self.metrics.started(self.clock.now().unix_millis());
         self.metrics.partner_files(partners.ids().map(|id| (id, true)));
         note_certificates(&self.metrics, &certificates);
-        let files = self.files(&partners, &[], Vec::new());
+        let files = self.files(&partners, &[], Vec::new(), certificates);
         let files: FilesRead = Arc::new(ArcSwap::from_pointee(files));
         let replaced = Replaced {
             files: Arc::clone(&files),
@@ -147,7 +151,8 @@ impl<'c> Wiring<'c> {
             exchange: Arc::clone(&exchange),
             cache: Arc::clone(&cache),
             partners,
-            certificates,
+            listeners,
+            home_certificate,
             bearer_token: Arc::clone(&bearer_token),
             own_key: self.signing.first().filter(|_| self.configuration.signing.is_empty()).cloned(),
         };
@@ -238,14 +243,10 @@ impl<'c> Wiring<'c> {
     }
 }
 
-/// Puts the ends of the listeners' certificates, public and admin, into the metrics.
-fn note_certificates(metrics: &Metrics, certificates: &[Option<ShownCertificate>; 2]) {
-    let files = ["server.tls.certificate_file", "admin.tls.certificate_file"];
-    for (file, certificate) in files.into_iter().zip(certificates) {
-        if let Some(ends) = certificate.as_ref().and_then(ShownCertificate::ends) {
-            metrics.certificate(file, ends.unix_seconds());
-        }
-    }
+/// Puts the ends of what is shown into the metrics.
+fn note_certificates(metrics: &Metrics, certificates: &[Certificate]) {
+    let ends = |shown: &Certificate| Some((shown.named_in.clone(), shown.ends?.unix_seconds()));
+    metrics.certificates(certificates.iter().filter_map(ends));
 }
 
 /// Names that the configuration has checked.

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Wiring;
+use super::inventory::client_certificate;
 use super::outbound::uses_mutual_tls;
+use crate::api::files::Certificate;
 use crate::config::{self, Configuration, Problem, UnusablePartner};
 use crate::idm::{EndpointSettings, Endpoints, Idm};
 use crate::partner::{History, Outcomes, Partner, Scopes, Waiting};
@@ -18,6 +20,8 @@ pub(super) struct KnownPartners(BTreeMap<String, KnownPartner>);
 struct KnownPartner {
     fingerprint: [u8; 16],
     partner: Arc<Partner>,
+    /// What we show there.
+    certificate: Option<Certificate>,
 }
 
 impl KnownPartners {
@@ -27,6 +31,10 @@ impl KnownPartners {
 
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
+    }
+
+    pub(super) fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        self.0.values().filter_map(|known| known.certificate.as_ref())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -61,7 +69,8 @@ impl Wiring<'_> {
                 if let Some(before) = known.0.get(&file.id) {
                     partner.history = Arc::clone(&before.partner.history);
                 }
-                Some(KnownPartner { fingerprint, partner: Arc::new(partner) })
+                let certificate = client_certificate(&file.id, &file.client);
+                Some(KnownPartner { fingerprint, partner: Arc::new(partner), certificate })
             });
             match partner {
                 Some(partner) => drop(partners.insert(file.id.clone(), partner)),

@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::MissedTickBehavior;
 
-use super::inventory::told;
+use super::inventory::{certificates, told};
 use super::partners::{KnownPartners, revocation_guard};
 use super::{Wiring, note_certificates};
-use crate::api::files::{FileProblem, Files, FilesRead};
+use crate::api::files::{Certificate, FileProblem, Files, FilesRead};
 use crate::api::{AdminToken, ReloadReport, ReloadRequests};
 use crate::cache::TokenCache;
 use crate::clock::Clock;
@@ -43,7 +43,10 @@ pub(super) struct Replaced {
     pub(super) partners: KnownPartners,
     /// What operators are shown.
     pub(super) files: FilesRead,
-    pub(super) certificates: [Option<ShownCertificate>; 2],
+    /// What the public and the admin listener show.
+    pub(super) listeners: [Option<ShownCertificate>; 2],
+    /// What the home IdM is shown: as at the start, because connections are kept.
+    pub(super) home_certificate: Option<Certificate>,
     pub(super) bearer_token: AdminToken,
     /// The key of this process's own, where the operator states none.
     pub(super) own_key: Option<SigningKey>,
@@ -178,7 +181,7 @@ impl Reloader {
         let registration = wiring.home_registration();
         let sealing = wiring.sealing_keys();
         let rules = wiring.rules();
-        let certificates = wiring.server().certificates();
+        let renewed = wiring.server().certificates();
         if !self.replaced.partners.is_empty() && !configuration.partners_directory.is_dir() {
             let remedy = "create it, or start again without partners";
             wiring.problem(
@@ -203,7 +206,6 @@ impl Reloader {
         let mut report = ReloadReport { problems: told(problems), ..ReloadReport::default() };
         report.changed = partners.changed_from(&self.replaced.partners);
         report.restart.clone_from(&restart);
-        let listed = wiring.files(&partners, &unusable, restart);
         let signing = SigningKeys::new(&wiring.signing);
 
         let clients = self.replaced.exchange.definitions().clients.replaced_by(clients);
@@ -216,12 +218,15 @@ impl Reloader {
         if let Some(keys) = sealing {
             self.replaced.cache.seal_with(&keys);
         }
-        for (shown, certificate) in self.replaced.certificates.iter().zip(&certificates) {
-            if let (Some(shown), Some(certificate)) = (shown, certificate) {
-                shown.show(certificate);
+        for (shown, renewed) in self.replaced.listeners.iter().zip(&renewed) {
+            if let (Some(shown), Some(renewed)) = (shown, renewed) {
+                shown.show(renewed);
             }
         }
-        note_certificates(&self.replaced.metrics, &self.replaced.certificates);
+        let certificates =
+            certificates(&self.replaced.listeners, self.replaced.home_certificate.as_ref(), &partners);
+        note_certificates(&self.replaced.metrics, &certificates);
+        let listed = wiring.files(&partners, &unusable, restart, certificates);
         let bad: BTreeSet<&str> = unusable.iter().map(|partner| partner.id.as_str()).collect();
         let files = partners.ids().chain(bad.iter().copied().filter(|id| !id.is_empty()));
         self.replaced.metrics.partner_files(files.map(|id| (id, !bad.contains(id))));

@@ -24,17 +24,21 @@ pub(super) struct Counted {
 
 impl TokenCache {
     /// Looks through the whole memory, one at a time and off the threads that serve. Readers are not held up.
-    pub async fn live_tokens(self: &Arc<Self>) -> Arc<LiveTokens> {
-        let mut last = self.counting.lock().await;
+    /// `None`: it could not be counted, by a fault of ours.
+    pub async fn live_tokens(self: &Arc<Self>) -> Option<Arc<LiveTokens>> {
+        let mut last = Arc::clone(&self.counting).lock_owned().await;
         let at = self.clock.monotonic();
         if let Some(counted) = last.as_ref().filter(|last| at < last.at + last.took * REST) {
-            return Arc::clone(&counted.tokens);
+            return Some(Arc::clone(&counted.tokens));
         }
         let this = Arc::clone(self);
-        let tokens = tokio::task::spawn_blocking(move || this.count_live_tokens()).await.unwrap_or_default();
-        let (tokens, now) = (Arc::new(tokens), self.clock.monotonic());
-        *last = Some(Counted { at: now, took: now.saturating_sub(at), tokens: Arc::clone(&tokens) });
-        tokens
+        // It holds the lock until it is done, also when whoever asked has gone away: that is what makes it one at a time.
+        let counting = move || {
+            let (tokens, now) = (Arc::new(this.count_live_tokens()), this.clock.monotonic());
+            *last = Some(Counted { at: now, took: now.saturating_sub(at), tokens: Arc::clone(&tokens) });
+            tokens
+        };
+        tokio::task::spawn_blocking(counting).await.ok()
     }
 
     fn count_live_tokens(&self) -> LiveTokens {
@@ -88,7 +92,7 @@ mod tests {
         }
 
         async fn count(&self, partner: &str) -> usize {
-            self.cache.live_tokens().await.get(&(partner.to_owned(), [0; 8])).copied().unwrap_or(0)
+            self.cache.live_tokens().await.unwrap().get(&(partner.to_owned(), [0; 8])).copied().unwrap_or(0)
         }
     }
 

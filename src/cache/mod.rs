@@ -64,16 +64,6 @@ pub enum Tier {
     Redis,
 }
 
-impl Tier {
-    /// The metric label.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Redis => "redis",
-        }
-    }
-}
-
 /// Redis, which would know, does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RedisIsAway;
@@ -91,7 +81,7 @@ pub struct TokenCache {
     /// Held by who looks through the whole memory.
     searching: tokio::sync::Mutex<()>,
     /// Held by who counts what is there.
-    counting: tokio::sync::Mutex<Option<live::Counted>>,
+    counting: Arc<tokio::sync::Mutex<Option<live::Counted>>>,
     /// Whether the generations of the other replicas were asked for.
     settled: AtomicBool,
     settling: Notify,
@@ -126,7 +116,7 @@ impl TokenCache {
             revocations: Revocations::default(),
             signals: Signals::default(),
             searching: tokio::sync::Mutex::default(),
-            counting: tokio::sync::Mutex::default(),
+            counting: Arc::default(),
             clock,
         }
     }

@@ -82,13 +82,12 @@ impl Report {
     }
 
     fn json(&self) -> Value {
-        let described = |problems: &[Problem]| -> Vec<Value> { problems.iter().map(described).collect() };
         json!({
             "ok": self.problems.is_empty(),
             "partners": self.counts.map(|(partners, _)| partners),
             "clients": self.counts.map(|(_, clients)| clients),
-            "problems": described(&self.problems),
-            "warnings": described(&self.warnings),
+            "problems": self.problems,
+            "warnings": self.warnings,
         })
     }
 }
@@ -100,9 +99,4 @@ fn counts(configuration: &Configuration) -> (usize, usize) {
 
 fn counted(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
-}
-
-fn described(problem: &Problem) -> Value {
-    let Problem { file, key, problem, remedy } = problem;
-    json!({ "file": file, "key": key, "problem": problem, "remedy": remedy })
 }

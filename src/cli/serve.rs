@@ -32,7 +32,7 @@ impl Serve {
     pub(super) async fn run(self, options: ConfigurationOptions) -> anyhow::Result<ExitCode> {
         let configuration = match config::load(&options.sources(&self.listen)) {
             Ok(configuration) => configuration,
-            Err(problems) => return Ok(unusable(problems)),
+            Err(problems) => return Ok(unusable(problems, false)?),
         };
         init_logs(&configuration.log)?;
         for warning in &configuration.warnings {
@@ -41,7 +41,7 @@ impl Serve {
         raise_open_files();
         let app = match App::wire(&configuration, &Clock::system()) {
             Ok(app) => app,
-            Err(problems) => return Ok(unusable(problems)),
+            Err(problems) => return Ok(unusable(problems, false)?),
         };
         let mut hang_ups = signal::hang_ups()?;
         let mut running = app.start().map_err(explained)?;

@@ -1,10 +1,12 @@
 //! The options that say where the configuration comes from.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::json;
 
 use super::{EXIT_CONFIGURATION, output};
 use crate::config::{Problem, Sources};
@@ -59,12 +61,17 @@ impl ConfigurationOptions {
     }
 }
 
-/// Says why the configuration cannot be used: all problems at once, one per line.
-pub(super) fn unusable(problems: impl IntoIterator<Item = Problem>) -> ExitCode {
-    for problem in problems {
-        output::complain(&problem.to_string());
+/// Says why the configuration cannot be used: all problems at once, one per line; for programs in one object.
+pub(super) fn unusable(problems: impl IntoIterator<Item = Problem>, json: bool) -> io::Result<ExitCode> {
+    let problems: Vec<Problem> = problems.into_iter().collect();
+    if json {
+        output::line(&json!({ "ok": false, "problems": problems }).to_string())?;
+    } else {
+        for problem in &problems {
+            output::complain(&problem.to_string());
+        }
     }
-    ExitCode::from(EXIT_CONFIGURATION)
+    Ok(ExitCode::from(EXIT_CONFIGURATION))
 }
 
 /// The environment. A value that is not UTF-8 is kept, mangled: a check will name its key.

@@ -9,6 +9,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::distinguished_name::{DistinguishedName, NameError};
+use crate::certificate;
 use crate::clock::Timestamp;
 
 /// A log line need not hold all the names of a certificate that has hundreds.
@@ -46,7 +47,7 @@ impl ClientCertificate {
             subject: DistinguishedName::of(certificate.subject()),
             dns,
             uris,
-            ends: Timestamp::from_unix_seconds(certificate.validity().not_after.timestamp()),
+            ends: certificate::end(&certificate),
         })
     }
 

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 /// One fault or warning. Never carries a configured value: a secret typed into the wrong key must not reach a log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// The file that states the key, `environment MCX_BROKER__...`, or `flag`.
     pub file: String,

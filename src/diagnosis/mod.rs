@@ -11,8 +11,6 @@ use std::fmt;
 
 pub use signal::Seen;
 
-use crate::telemetry::runbook::Runbook;
-
 /// A leg of the exchange, as the table names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -116,11 +114,6 @@ impl fmt::Display for Cause {
 /// The most specific cause of what was seen. Where no row fits, the cause says so.
 pub fn diagnose(seen: &Seen<'_>) -> &'static Cause {
     table::table().find(seen)
-}
-
-/// Where the runbook explains a stable code: a path below the documentation.
-pub fn runbook(code: &str) -> String {
-    Runbook(code).to_string()
 }
 
 #[cfg(test)]

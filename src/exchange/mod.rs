@@ -41,7 +41,7 @@ use crate::clock::{Clock, Moment};
 use crate::home::{SecurityTokens, Signature, Subject, SubjectTokenError, SubjectTokens};
 use crate::partner::{Partner, ScopeMask};
 use crate::secret::{Token, TokenDigest, TokenRef};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, Source};
 use crate::telemetry::traces::Trace;
 
 use acquisition::Acquisition;
@@ -134,12 +134,13 @@ pub struct Granted {
 }
 
 impl Granted {
-    fn count(&self) {
-        let served = &self.partner.served;
-        match self.tier {
-            Some(Tier::Memory) => served.from_memory(),
-            Some(Tier::Redis) => served.from_redis(),
-            None => served.obtained(),
+    /// For metrics, audit log and traces.
+    pub const fn source(&self) -> Source {
+        match (self.tier, &self.token) {
+            (Some(Tier::Memory), _) => Source::Memory,
+            (Some(Tier::Redis), _) => Source::Redis,
+            (None, GrantedToken::Security(_)) => Source::Home,
+            (None, GrantedToken::Access(_)) => Source::Partner,
         }
     }
 }
@@ -219,11 +220,11 @@ impl Exchange {
     ) -> Result<Granted, ExchangeError> {
         let outcome = self.serve(request, credentials, attempt).await;
         match &outcome {
-            Ok(granted) => granted.count(),
+            Ok(granted) => granted.partner.served.count(granted.source()),
             Err(error) => {
                 let asked = request.scope.and_then(|scope| scope.to_set().ok());
                 attempt.asked_scope = asked.map(|scope| scope.summary());
-                self.metrics.request(error.code(), attempt.partner_id());
+                self.metrics.refused(error.code(), attempt.partner_id());
                 if let Some(partner) = attempt.partner() {
                     partner.history.failed();
                 }
@@ -297,6 +298,8 @@ impl Exchange {
     }
 
     async fn fetch(&self, key: &CacheKey, allowed: &Allowed<'_>) -> Option<Kept> {
+        // Without a Redis there is nobody to ask.
+        self.cache.redis_answers()?;
         allowed.trace.leg("cache", &allowed.partner.id, pin!(self.cache.fetch(key)), |_| "ok").await
     }
 

@@ -103,7 +103,7 @@ impl Withdrawal {
                 Err(IdmError::Endpoints(why)) => {
                     return tracing::debug!(
                         partner = partner.id,
-                        why,
+                        %why,
                         "a token is not revoked at its partner"
                     );
                 }

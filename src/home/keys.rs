@@ -30,6 +30,8 @@ pub enum HomeKeys {
 /// How it stands with the home IdM's keys, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeySetState {
+    /// `file` or `jwks_uri`.
+    pub source: &'static str,
     /// How many there are.
     pub keys: usize,
     /// How long ago they were fetched; `None`: they never were, or come from a file.
@@ -59,14 +61,9 @@ impl HomeKeys {
     /// How it stands with them. `now`: by the monotonic clock.
     pub fn state(&self, now: Duration) -> KeySetState {
         match self {
-            Self::Fixed(set) => KeySetState { keys: set.len(), age: None, failure: None },
+            Self::Fixed(set) => KeySetState { source: "file", keys: set.len(), age: None, failure: None },
             Self::Remote(keys) => keys.state(now),
         }
-    }
-
-    /// How long ago they were fetched; `None`: they never were, or come from a file. `now`: by the monotonic clock.
-    pub fn age(&self, now: Duration) -> Option<Duration> {
-        self.state(now).age
     }
 
     /// Which key set is in force: another number after each change of its content, `None` while there is none. To be
@@ -215,14 +212,19 @@ impl RemoteKeys {
         self.refresh(None).await;
     }
 
+    /// How long ago they were fetched; `None`: they never were. `now`: by the monotonic clock.
+    pub fn age(&self, now: Duration) -> Option<Duration> {
+        self.current.load().as_ref().map(|fetched| now.saturating_sub(fetched.at))
+    }
+
     fn state(&self, now: Duration) -> KeySetState {
-        let current = self.current.load();
         // While somebody fetches, the last attempt is not known; nobody waits for it here.
         let last = self.last_attempt.try_lock().ok();
         let failure = last.as_deref().and_then(Option::as_ref).and_then(|attempt| attempt.failure.as_ref());
         KeySetState {
-            keys: current.as_ref().map_or(0, |fetched| fetched.set.len()),
-            age: current.as_ref().map(|fetched| now.saturating_sub(fetched.at)),
+            source: "jwks_uri",
+            keys: self.current.load().as_ref().map_or(0, |fetched| fetched.set.len()),
+            age: self.age(now),
             failure: failure.map(ToString::to_string),
         }
     }

@@ -4,13 +4,15 @@ use std::error::Error;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
@@ -20,6 +22,7 @@ use x509_parser::parse_x509_certificate;
 use super::client::system_roots;
 use super::resolver::look_up;
 use super::{HttpClient, HttpError};
+use crate::certificate;
 use crate::clock::Timestamp;
 
 /// More addresses than any identity server needs: each that does not answer costs its time.
@@ -28,8 +31,8 @@ const MOST_ADDRESSES: usize = 4;
 /// Why there is no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectFault {
-    /// The name is not known.
-    #[error("DNS does not know the host")]
+    /// The name is not known, or nobody says what it stands for.
+    #[error("DNS does not know the host, or does not answer")]
     Name,
     /// Refused, or nobody answers.
     #[error("no TCP connection")]
@@ -164,14 +167,22 @@ impl Look {
         if self.url.scheme() != "https" {
             return (Some(address), Vec::new(), None);
         }
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let stopped = self.shake_hands(stream, &seen).err();
-        let certificates = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
-        (Some(address), certificates, stopped)
+        let (seen, asked) = (Arc::new(Mutex::default()), Arc::new(Asked::default()));
+        let stopped = self.shake_hands(stream, &seen, &asked).err();
+        let Seen { certificates, believed } =
+            std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
+        // We showed none, so that it broke off says nothing. (By TLS 1.3 the handshake ends before it can.)
+        let wants_ours = believed && asked.0.load(Ordering::Relaxed);
+        (Some(address), certificates, stopped.filter(|fault| *fault != ConnectFault::Tls || !wants_ours))
     }
 
     /// With no client certificate: what the server shows comes before it asks for ours.
-    fn shake_hands(&self, mut stream: TcpStream, seen: &Arc<Mutex<Vec<Shown>>>) -> Result<(), ConnectFault> {
+    fn shake_hands(
+        &self,
+        mut stream: TcpStream,
+        seen: &Arc<Mutex<Seen>>,
+        asked: &Arc<Asked>,
+    ) -> Result<(), ConnectFault> {
         let tls = |_| ConnectFault::Tls;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier =
@@ -185,7 +196,7 @@ impl Look {
             .map_err(tls)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
+            .with_client_cert_resolver(Arc::<Asked>::clone(asked));
         let host = self.url.host_str().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host).map_err(|_| ConnectFault::OtherName)?;
@@ -217,11 +228,34 @@ impl Look {
     }
 }
 
+/// What a handshake showed of the server.
+#[derive(Debug, Default)]
+struct Seen {
+    certificates: Vec<Shown>,
+    /// Whether its certificate is what it should be.
+    believed: bool,
+}
+
+/// Has no certificate to show, and notes whether one was asked for.
+#[derive(Debug, Default)]
+struct Asked(AtomicBool);
+
+impl ResolvesClientCert for Asked {
+    fn resolve(&self, _issuers: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
+
 /// Verifies as every client of ours does, and keeps what was shown whatever comes of it.
 #[derive(Debug)]
 struct Witness {
     verifier: Arc<WebPkiServerVerifier>,
-    seen: Arc<Mutex<Vec<Shown>>>,
+    seen: Arc<Mutex<Seen>>,
 }
 
 impl ServerCertVerifier for Witness {
@@ -233,9 +267,12 @@ impl ServerCertVerifier for Witness {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let shown = std::iter::once(end_entity).chain(intermediates).filter_map(Shown::read).collect();
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = shown;
-        self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        let certificates = std::iter::once(end_entity).chain(intermediates).filter_map(Shown::read).collect();
+        let verdict =
+            self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) =
+            Seen { certificates, believed: verdict.is_ok() };
+        verdict
     }
 
     fn verify_tls12_signature(
@@ -267,7 +304,7 @@ impl Shown {
         Some(Self {
             subject: certificate.subject().to_string(),
             issuer: certificate.issuer().to_string(),
-            not_after: Timestamp::from_unix_seconds(certificate.validity().not_after.timestamp()),
+            not_after: certificate::end(&certificate),
         })
     }
 }
@@ -275,5 +312,73 @@ impl Shown {
 impl fmt::Display for Shown {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} by {}", self.subject, self.issuer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::server::WebPkiClientVerifier;
+    use rustls::version::{TLS12, TLS13};
+    use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion};
+
+    use super::*;
+
+    /// Listens for one connection, speaks one version, and insists on a client's certificate, or breaks off at once.
+    fn server(version: &'static SupportedProtocolVersion, insists: bool) -> (Look, SocketAddr) {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let chain = vec![params.signed_by(&key, &ca).unwrap().der().clone()];
+        let mut roots = RootCertStore::empty();
+        roots.add(ca.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(chain, PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            if !insists {
+                // A server of another protocol.
+                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+                return stream.read(&mut [0; 512]).map(drop);
+            }
+            let mut connection = ServerConnection::new(Arc::new(config)).unwrap();
+            while connection.is_handshaking() {
+                if connection.complete_io(&mut stream).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        let url = Url::parse(&format!("https://localhost:{}", address.port())).unwrap();
+        (Look { url, ca_pem: Some(ca.pem().into_bytes().into()), limit: Duration::from_secs(5) }, address)
+    }
+
+    #[test]
+    fn a_server_that_wants_our_certificate_is_reached() {
+        for version in [&TLS12, &TLS13] {
+            let (look, address) = server(version, true);
+            let (connected, certificates, stopped) = look.at(&[address]);
+            assert_eq!((connected, certificates.len(), stopped), (Some(address), 1, None), "{version:?}");
+        }
+        let (look, address) = server(&TLS12, true);
+        let (_, certificates, stopped) = Look { ca_pem: None, ..look }.at(&[address]);
+        assert_eq!((certificates.len(), stopped), (1, Some(ConnectFault::UnknownIssuer)));
+        let (look, address) = server(&TLS12, false);
+        assert_eq!(look.at(&[address]).2, Some(ConnectFault::Tls));
     }
 }

@@ -10,6 +10,7 @@ use url::Url;
 use super::IdmError;
 use crate::clock::Clock;
 use crate::http::{HttpClient, is_at, is_same_site};
+use crate::json::quoted;
 use crate::oauth::metadata::{Advertised, IdmMetadata, MtlsEndpointAliases};
 
 /// Metadata changes with releases, not with requests; a repaired document should count soon all the same.
@@ -130,13 +131,12 @@ impl Endpoints {
         }
         let known = self.known(http, |metadata| discovered(metadata).is_some()).await?;
         let endpoint = discovered(&known.metadata)
-            .ok_or(IdmError::Endpoints("discovery names no such endpoint; state it in the file"))?;
+            .ok_or(IdmError::Endpoints("discovery names no such endpoint; state it in the file".into()))?;
         // A partner's metadata must not make us call, with credentials and tokens, whom it likes (server-side request forgery).
         let (issuer, hosts) = (&self.settings.issuer, &self.settings.endpoint_hosts);
         if !is_same_site(issuer, endpoint) && !is_at(hosts, endpoint) {
-            return Err(IdmError::Endpoints(
-                "discovery names an endpoint on another site than the issuer's; list its host in endpoint_hosts, or state it",
-            ));
+            let problem = "discovery names an endpoint on another site than the issuer's; list its host in endpoint_hosts, or state it";
+            return Err(IdmError::Endpoints(problem.into()));
         }
         Ok(endpoint.clone())
     }
@@ -148,7 +148,7 @@ impl Endpoints {
         enough: impl Fn(&IdmMetadata) -> bool,
     ) -> Result<Arc<Known>, IdmError> {
         if !self.settings.discovery {
-            return Err(IdmError::Endpoints("discovery is off and the endpoint is not stated"));
+            return Err(IdmError::Endpoints("discovery is off and the endpoint is not stated".into()));
         }
         if let Some(known) = self.discovered.fresh() {
             return Ok(known);
@@ -219,7 +219,7 @@ pub struct Published {
 /// # Errors
 /// There is none, it is of another issuer, or the server is in trouble.
 pub async fn discover(http: &HttpClient, issuer: &str) -> Result<Published, IdmError> {
-    let mut failure = IdmError::Endpoints("the issuer is not a URL, so discovery is impossible");
+    let mut failure = IdmError::Endpoints("the issuer is not a URL, so discovery is impossible".into());
     for url in well_known(issuer) {
         match metadata(http, &url, issuer).await {
             Ok(published) => return Ok(published),
@@ -234,8 +234,9 @@ pub async fn discover(http: &HttpClient, issuer: &str) -> Result<Published, IdmE
 async fn metadata(http: &HttpClient, url: &str, issuer: &str) -> Result<Published, IdmError> {
     let answer = http.get(url).await?;
     if answer.status != 200 {
-        return Err(IdmError::unavailable(&answer)
-            .unwrap_or(IdmError::Endpoints("it has no metadata document; state its endpoints in the file")));
+        return Err(IdmError::unavailable(&answer).unwrap_or(IdmError::Endpoints(
+            "it has no metadata document; state its endpoints in the file".into(),
+        )));
     }
     match serde_json::from_slice::<IdmMetadata>(&answer.body) {
         // RFC 8414 §3.3: else another server could answer in its name (mix-up).
@@ -243,8 +244,11 @@ async fn metadata(http: &HttpClient, url: &str, issuer: &str) -> Result<Publishe
             let advertised = Advertised::read(&answer.body);
             Ok(Published { url: url.to_owned(), metadata, advertised })
         }
-        Ok(_) => Err(IdmError::Endpoints("its metadata states another issuer")),
-        Err(_) => Err(IdmError::Endpoints("its metadata is not the JSON that RFC 8414 describes")),
+        Ok(metadata) => {
+            let stated = quoted(&metadata.issuer);
+            Err(IdmError::Endpoints(format!("its metadata states another issuer: {stated}").into()))
+        }
+        Err(_) => Err(IdmError::Endpoints("its metadata is not the JSON that RFC 8414 describes".into())),
     }
 }
 

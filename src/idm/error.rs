@@ -1,5 +1,6 @@
 //! What can go wrong in one call to an identity server.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::http::{Answer, ConnectFault, HttpError};
@@ -13,7 +14,7 @@ const WHEN_OVERLOADED: Duration = Duration::from_secs(1);
 pub enum IdmError {
     /// Discovery failed or names no such endpoint.
     #[error("its endpoints are not known: {0}")]
-    Endpoints(&'static str),
+    Endpoints(Cow<'static, str>),
     /// No connection. Nothing was sent.
     #[error("it cannot be reached: {0}")]
     Unreachable(ConnectFault),
@@ -78,7 +79,7 @@ impl IdmError {
 impl From<HttpError> for IdmError {
     fn from(error: HttpError) -> Self {
         match error {
-            HttpError::Url => Self::Endpoints("the URL is not https (or http to loopback)"),
+            HttpError::Url => Self::Endpoints("the URL is not https (or http to loopback)".into()),
             HttpError::Connect(fault) => Self::Unreachable(fault),
             HttpError::Timeout | HttpError::Broken => Self::NoAnswer,
             HttpError::TooLarge | HttpError::Redirect => Self::Nonsense(error.to_string()),

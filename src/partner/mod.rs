@@ -13,7 +13,7 @@ pub use definition::{Partner, ScopeMask, Scopes};
 pub use demands::{Asked, Mismatch};
 pub use grant::{Bearer, GrantError, PartnerToken, ResponseFault};
 pub use history::{History, Latency, MINUTES, Minute, Quantiles};
-pub use outcomes::{Failure, Outcome, Outcomes};
+pub use outcomes::{Failure, LastFailure, Outcome, Outcomes};
 pub use registry::{PartnerRegistry, TargetError};
 pub use revocation::RevocableToken;
 pub use waiting::Waiting;

@@ -8,8 +8,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::certificate;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
@@ -37,12 +37,7 @@ impl ShownCertificate {
 
     /// When the first of its chain ends, after which nobody who checks it connects.
     pub fn ends(&self) -> Option<Timestamp> {
-        let shown = self.0.load();
-        let ends = shown.cert.iter().filter_map(|der| {
-            let (_, certificate) = X509Certificate::from_der(der).ok()?;
-            Some(Timestamp::from_unix_seconds(certificate.validity().not_after.timestamp()))
-        });
-        ends.min()
+        certificate::chain_end(&self.0.load().cert)
     }
 
     /// From the next handshake on it is what `other` shows now. Connections that are open go on.

@@ -372,7 +372,12 @@ async fn replicas_with_one_sealing_key_share_and_with_two_they_miss() {
     let friend = ground.replica("one", "", "");
     assert_eq!(ground.token_at(&friend, "alice").await, token);
     assert_eq!(ground.grants(), 1);
-    assert_eq!(friend.metric(r#"mcx_broker_cache_hits_total{tier="redis",partner="county-fire"}"#).await, 1);
+    assert_eq!(
+        friend
+            .metric(r#"mcx_broker_token_requests_total{code="ok",source="redis",partner="county-fire"}"#)
+            .await,
+        1
+    );
 
     let stranger = ground.replica("other", "", "");
     assert_ne!(ground.token_at(&stranger, "alice").await, token);

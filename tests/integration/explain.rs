@@ -311,21 +311,22 @@ async fn what_policy_refuses_is_refused_with_the_same_code_and_the_key_that_deci
             "security_token_mismatch",
             Asked::with(token()).of("strict"),
             "what the partner demands",
-            "security_token",
+            "security_token.required_claims",
         ),
         (
             "subject",
             "broker_mint_subject",
             Asked::with(token()).of("badge"),
             "security token",
-            "security_token",
+            "security_token.mint.subject_claim",
         ),
     ] {
         let explained = home.both_say(case, code, asked).await;
         let row = explained.check(check);
         assert_eq!((row["code"].as_str(), row["key"].as_str()), (Some(code), Some(key)), "{case}: {row}");
         let file = row["file"].as_str().unwrap();
-        let in_partners = key.starts_with("scopes.") || ["security_token", "enabled"].contains(&key);
+        let in_partners =
+            ["scopes.", "security_token"].iter().any(|table| key.starts_with(table)) || key == "enabled";
         assert_eq!(file.contains("/partners/"), in_partners, "{case}: {file}");
     }
 }
@@ -441,18 +442,32 @@ async fn what_an_identity_server_refuses_is_refused_live_with_the_same_code() {
         error: error.to_owned(),
         description: "eyJhbGciOi".to_owned(),
     };
-    for (idm, said, code) in [
-        (home, "invalid_grant", "home_subject_refused"),
-        (home, "invalid_client", "home_credentials_refused"),
-        (home, "invalid_target", "home_refused"),
-        (partner, "invalid_grant", "partner_user_refused"),
-        (partner, "invalid_scope", "partner_scope_refused"),
-        (partner, "invalid_client", "partner_credentials_refused"),
-        (partner, "unsupported_grant_type", "partner_refused"),
+    let (broker_file, partner_file) = ("broker.toml", "county-fire.toml");
+    for (idm, said, code, file, key) in [
+        (home, "invalid_grant", "home_subject_refused", broker_file, "home.issuer"),
+        (home, "invalid_client", "home_credentials_refused", broker_file, "home.client.secret_file"),
+        (home, "invalid_target", "home_refused", partner_file, "security_token.audience_parameter"),
+        (partner, "invalid_grant", "partner_user_refused", partner_file, "security_token.audience"),
+        (partner, "invalid_scope", "partner_scope_refused", partner_file, "scopes.map"),
+        (partner, "invalid_client", "partner_credentials_refused", partner_file, "client.secret_file"),
+        (partner, "unsupported_grant_type", "partner_refused", partner_file, "grant.type"),
     ] {
         idm.fault_times(Endpoint::Token, error(said), 2);
         let token = federation.home_token("alice");
-        both_say(broker, said, code, Asked::with(token), &["--live"]).await;
+        let explained = both_say(broker, said, code, Asked::with(token.clone()), &["--live"]).await;
+        // By the same table as the status page's last error.
+        let report = explained.json();
+        let rows = report["checks"].as_array().unwrap();
+        let refused = rows.iter().find(|row| row["verdict"] == "refused").unwrap();
+        for member in ["name", "cause", "remedy"] {
+            assert!(refused["likely"][member].is_string(), "{member}: {refused:#}");
+        }
+        assert!(refused["file"].as_str().unwrap().ends_with(file), "{file}: {refused:#}");
+        assert_eq!(refused["key"], key, "{refused:#}");
+        idm.fault_times(Endpoint::Token, error(said), 1);
+        let arguments = ["--client", CLIENT, "--partner", PARTNER, "--live"];
+        let lines = explain(broker, token.as_bytes(), &arguments).await.stdout;
+        assert!(lines.contains(" likely: ") && lines.contains(" remedy: "), "{lines}");
     }
     // A request that is refused before goes nowhere, live or not.
     home.add_user(User::new("erin"));
@@ -460,6 +475,24 @@ async fn what_an_identity_server_refuses_is_refused_live_with_the_same_code() {
     let expired = federation.home_token_with("erin", json!({ "exp": 1 }));
     both_say(broker, "expired", "subject_token_expired", Asked::with(expired), &["--live"]).await;
     assert_eq!(home.requests(Endpoint::Token), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_file_of_another_partner_is_told_and_changes_nothing_else() {
+    let home = Home::start().await;
+    let (broker, token) = (&home.federation.broker, home.token(json!({ "role": "dispatcher" })));
+    let asked = || Asked::with(token.clone()).of("ruled");
+    let keys = home.keys();
+    let before = asked().explained(broker, &["--jwks-file", &keys]).await;
+    broker.write("partners/broken.toml", "resource = 7\n");
+    let after = asked().explained(broker, &["--jwks-file", &keys]).await;
+    let checks = |explained: &Explained| explained.json()["checks"].as_array().map(Vec::len);
+    assert_eq!((after.code, checks(&after)), (Some(0), checks(&before)));
+    let told = |explained: &Explained| explained.stderr.contains("broken.toml: resource: ");
+    assert!(told(&after) && !told(&before), "{}", after.stderr);
+    // The one that is asked about is refused as the running broker, which was never able to read it, does.
+    let explained = Asked::with(token.clone()).of("broken").explained(broker, &["--jwks-file", &keys]).await;
+    assert_eq!((explained.code, &explained.json()["code"]), (Some(1), &json!("target_unknown")));
 }
 
 #[test]
@@ -479,6 +512,14 @@ fn a_command_line_or_a_configuration_that_cannot_be_used_has_its_own_exit_code()
     assert_eq!(run(&["--client", "a"], None), Some(2), "no partner");
     assert_eq!(run(&["--client", "a", "--partner", "b", "--resource", "c"], None), Some(2));
     assert_eq!(run(&["--client", "a", "--partner", "b"], Some(&broken)), Some(78));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcx-token-broker"));
+    command.args(["explain", "--client", "a", "--partner", "b", "--json", "--config"]).arg(&broken);
+    let output = command.stdin(Stdio::null()).output().expect("the binary runs");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one object");
+    assert_eq!((output.status.code(), &report["ok"]), (Some(78), &json!(false)));
+    let at: Vec<&str> =
+        report["problems"].as_array().unwrap().iter().filter_map(|it| it["key"].as_str()).collect();
+    assert!(at.contains(&"home.issuer"), "{report:#}");
     let keys = directory.path().join("keys.json").display().to_string();
     assert_eq!(
         run(&["--client", "a", "--partner", "b", "--jwks-file", &keys], None),

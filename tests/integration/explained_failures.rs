@@ -70,7 +70,7 @@ async fn the_last_failure_of_each_leg_is_explained() {
             ]),
         ]
     );
-    assert_eq!(found[1]["runbook"], "docs/operations.md#partner_user_refused");
+    assert_eq!(found[1]["runbook"], "/runbook#partner_user_refused");
     assert!(found.iter().all(|failure| failure["at"].is_string() && failure["cause"]["remedy"].is_string()));
 }
 

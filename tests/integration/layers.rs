@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["idm"],
     &["diagnosis"],
     &["oauth", "jose", "http"],
+    &["certificate"],
     &["telemetry", "clock", "random", "secret"],
     &["json"],
 ];

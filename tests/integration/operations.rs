@@ -78,9 +78,10 @@ async fn metrics_are_open_metrics_and_guarded_when_a_token_is_set() {
     assert_eq!(answer.headers["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
     assert_open_metrics(&answer.text);
     for line in [
-        r#"mcx_broker_token_requests_total{code="ok",partner="county-fire"} 2"#,
-        r#"mcx_broker_token_requests_total{code="denied_scope",partner="county-fire"} 1"#,
-        r#"mcx_broker_cache_hits_total{tier="memory",partner="county-fire"} 1"#,
+        r#"mcx_broker_token_requests_total{code="ok",source="partner",partner="county-fire"} 1"#,
+        r#"mcx_broker_token_requests_total{code="ok",source="memory",partner="county-fire"} 1"#,
+        r#"mcx_broker_token_requests_total{code="ok",source="home",partner="county-fire"} 0"#,
+        r#"mcx_broker_token_requests_total{code="denied_scope",source="",partner="county-fire"} 1"#,
         r#"mcx_broker_leg_seconds_count{leg="home",partner="county-fire",outcome="ok"} 1"#,
         r#"mcx_broker_leg_seconds_count{leg="partner",partner="county-fire",outcome="ok"} 1"#,
     ] {
@@ -247,7 +248,7 @@ async fn a_client_that_dawdles_is_cut_off() {
     assert_eq!(
         federation
             .broker
-            .metric(r#"mcx_broker_token_requests_total{code="request_too_slow",partner=""}"#)
+            .metric(r#"mcx_broker_token_requests_total{code="request_too_slow",source="",partner=""}"#)
             .await,
         2
     );

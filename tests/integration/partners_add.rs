@@ -1,5 +1,6 @@
 //! `partners add` and `partners list`: from an issuer to a file, against a real identity server and against hostile ones.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -41,6 +42,12 @@ async fn partners(directory: &Path, arguments: &[&str]) -> Ran {
     Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
+/// `add ISSUER` with what has no default, except the id.
+fn add<'a>(issuer: &'a str, id: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let usual = ["add", issuer, "--id", id, "--client-id", "mcx-home", "--secret-file", "secret"];
+    [&usual, more].concat()
+}
+
 fn files(directory: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(directory.join("partners")).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -73,17 +80,8 @@ async fn added_tested_and_exchanged_at_a_real_identity_server() {
     let running = Broker::start(&broker, &[], &Clock::system());
     let directory = running.directory();
     running.write("secret", &client.secret);
-    let arguments = [
-        "add",
-        there.issuer(),
-        "--id",
-        "authgent",
-        "--client-id",
-        &client.id,
-        "--secret-file",
-        "secret",
-        "--json",
-    ];
+    let mut arguments = add(there.issuer(), "authgent", &["--json"]);
+    arguments[5] = &client.id;
     let ran = partners(directory, &arguments).await;
     let report = ran.json();
     assert_eq!((ran.code, &report["ok"]), (Some(0), &json!(true)), "{report:#}");
@@ -145,18 +143,7 @@ async fn added_tested_and_exchanged_at_a_real_identity_server() {
 async fn the_file_says_what_was_asked_for_and_is_never_overwritten_unasked() {
     let (federation, issuer) = federation().await;
     let directory = federation.broker.directory();
-    let usual = [
-        "add",
-        &issuer,
-        "--id",
-        "fire",
-        "--client-id",
-        "mcx-home",
-        "--secret-file",
-        "secret",
-        "--domain",
-        "mcx.fire.example",
-    ];
+    let usual = add(&issuer, "fire", &["--domain", "mcx.fire.example"]);
     let ran = partners(directory, &usual).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stdout.contains("token endpoint") && ran.stdout.contains("0 failed"), "{}", ran.stdout);
@@ -179,12 +166,11 @@ async fn the_file_says_what_was_asked_for_and_is_never_overwritten_unasked() {
     let table: toml::Table = federation.broker.read("partners/fire.toml").parse().unwrap();
     assert_eq!(table["scopes"]["allowed"][0].as_str(), Some("openid"));
     // One resource is one partner's.
-    let other = partners(
-        directory,
-        &["add", &issuer, "--id", "other", "--client-id", "x", "--secret-file", "secret"],
-    )
-    .await;
+    let other = partners(directory, &add(&issuer, "other", &["--json"])).await;
     assert_eq!(other.code, Some(78), "{other:?}");
+    let problem = &other.json()["problems"][0];
+    assert_eq!(problem["key"], "resource", "{problem}");
+    assert!(problem["file"].as_str().unwrap().ends_with("other.toml"), "{problem}");
     assert_eq!(files(directory).len(), 1, "nothing is left beside it");
 }
 
@@ -203,6 +189,50 @@ async fn where_nobody_can_be_asked_the_missing_flags_are_named() {
         }
     }
     assert!(files(directory).is_empty());
+}
+
+/// The same at a terminal of its own (util-linux's `script` makes one), where somebody types `answers`.
+async fn typed(directory: &Path, arguments: &[&str], answers: &str) -> Ran {
+    let line =
+        [&[PROGRAM, "partners"], arguments, &["--config", "broker.toml", "--partners", "partners"]].concat();
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--command", &line.join(" "), "/dev/null"]).current_dir(directory);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let answers = answers.to_owned();
+    let run = move || {
+        let mut child = command.spawn().expect("script is there");
+        child.stdin.as_mut().expect("piped").write_all(answers.as_bytes()).expect("it reads");
+        child.wait_with_output().expect("it ends")
+    };
+    let output = tokio::task::spawn_blocking(run).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_at_a_terminal_is_asked_for_what_no_flag_says() {
+    let (federation, issuer) = federation().await;
+    let directory = federation.broker.directory();
+    let ran = typed(directory, &["add", &issuer, "--no-test"], "fire\n\nmcx-home\nsecret\n").await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let prompts = ["id, the file's name: ", &format!("resource that clients send [{issuer}]: ")];
+    for prompt in prompts.into_iter().chain(["our client id there: ", "file with our secret there: "]) {
+        assert!(ran.stdout.contains(prompt), "{prompt}: {ran:?}");
+    }
+    let table: toml::Table = federation.broker.read("partners/fire.toml").parse().unwrap();
+    assert_eq!(table["resource"].as_str(), Some(issuer.as_str()), "the default");
+    assert_eq!(table["client"]["id"].as_str(), Some("mcx-home"));
+
+    // A flag is not asked for; what is left empty and has no default is missing.
+    let arguments = ["add", &issuer, "--id", "water", "--client-id", "mcx-home", "--no-test"];
+    let ran = typed(directory, &arguments, "urn:water\n\n").await;
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stdout.contains("error: --secret-file was left empty"), "{ran:?}");
+    assert!(!ran.stdout.contains("our client id"), "{ran:?}");
+    let ran = typed(directory, &[&arguments[..], &["--no-input"]].concat(), "").await;
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(!ran.stdout.contains("file with our secret there: "), "nobody is asked: {ran:?}");
+    assert_eq!(files(directory).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -242,7 +272,11 @@ async fn nothing_is_written_for_a_server_that_is_not_to_be_believed() {
     let directory = federation.broker.directory();
     let set = |member: &str, value: Value| Fault::Set { member: member.to_owned(), value };
     for (fault, words) in [
-        (Some(set("issuer", json!("https://another.example"))), "states another issuer"),
+        (
+            Some(set("issuer", json!("https://another.example"))),
+            "another issuer: \"https://another.example\"",
+        ),
+        (Some(set("issuer", json!("https://\u{1b}[2J\nok"))), "another issuer: \"https://\\u001b[2J\\nok\""),
         (Some(set("issuer", json!(format!("{issuer}/")))), "states another issuer"),
         (Some(set("issuer", json!(7))), "not the JSON"),
         (Some(Fault::Html), "not the JSON"),
@@ -258,35 +292,54 @@ async fn nothing_is_written_for_a_server_that_is_not_to_be_believed() {
             federation.partner.fault(Endpoint::Discovery, fault);
         }
         let elapsed = crate::support::stopwatch();
-        let ran = partners(
-            directory,
-            &["add", &issuer, "--id", "fire", "--client-id", "x", "--secret-file", "secret"],
-        )
-        .await;
+        let ran = partners(directory, &add(&issuer, "fire", &[])).await;
         assert_eq!(ran.code, Some(1), "{fault:?}: {ran:?}");
-        assert!(ran.stderr.contains(words) && ran.stderr.contains("likely: "), "{fault:?}: {ran:?}");
+        let has = |words| ran.stderr.contains(words);
+        assert!(has(words) && has("\nlikely: ") && has("\nremedy: "), "{fault:?}: {ran:?}");
         assert!(elapsed() < Duration::from_secs(25), "{fault:?} took {:?}", elapsed());
     }
     federation.partner.clear(Endpoint::Discovery);
     for issuer in ["http://idm.county-fire.example", "not a URL", "file:///etc/passwd"] {
-        let ran = partners(
-            directory,
-            &["add", issuer, "--id", "fire", "--client-id", "x", "--secret-file", "secret"],
-        )
-        .await;
+        let ran = partners(directory, &add(issuer, "fire", &["--json"])).await;
         assert_eq!(ran.code, Some(1), "{issuer}: {ran:?}");
+        let problem = &ran.json()["problems"][0];
+        for member in ["problem", "likely", "remedy"] {
+            assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{member}: {problem}");
+        }
     }
     assert!(files(directory).is_empty());
-    // What it prints of itself is cleaned, and moves no credentials to another site.
-    federation
-        .partner
-        .fault(Endpoint::Discovery, set("grant_types_supported", json!(["\u{1b}[2Jx\n\nwrote"])));
-    let ran = partners(
-        directory,
-        &["add", &issuer, "--id", "fire", "--client-id", "mcx-home", "--secret-file", "secret", "--no-test"],
-    )
-    .await;
-    assert!(!ran.stdout.contains('\u{1b}') && !ran.stdout.contains("\nwrote\n"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_says_of_itself_moves_no_cursor_and_forges_no_line() {
+    let (federation, issuer) = federation().await;
+    let directory = federation.broker.directory();
+    let forged = "\u{1b}[2J\u{9b}31m\r\nhome     credentials    ok       \u{202e}it is well";
+    for (member, value) in [
+        ("grant_types_supported", json!([forged])),
+        ("token_endpoint_auth_methods_supported", json!([forged])),
+        ("token_endpoint", json!(format!("ftp://host/{forged}"))),
+        ("token_endpoint", json!(format!("{issuer}/{forged}"))),
+        ("token_endpoint", json!(forged)),
+        ("revocation_endpoint", json!(forged)),
+        ("jwks_uri", json!(forged)),
+        ("issuer", json!(format!("{issuer}{forged}"))),
+    ] {
+        federation.partner.clear(Endpoint::Discovery);
+        let fault = Fault::Set { member: member.to_owned(), value: value.clone() };
+        federation.partner.fault(Endpoint::Discovery, fault);
+        // With the test that follows: it shows what it tried, too.
+        let ran = partners(directory, &add(&issuer, "fire", &["--force"])).await;
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        let moves = |character: char| {
+            character != '\n' && (character.is_control() || matches!(character, '\u{202a}'..='\u{202e}'))
+        };
+        assert!(!said.contains(moves), "{member}: {value}: {said:?}");
+        assert!(
+            !said.lines().any(|line| line.starts_with("home     credentials    ok       \u{fffd}")),
+            "{said}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -322,6 +375,12 @@ async fn list_shows_every_file_with_its_state() {
     }
     federation.broker.write("broker.toml", "[server]\nlisten = 7\n");
     assert_eq!(partners(directory, &["list"]).await.code, Some(78));
+    for arguments in [&["list", "--json"][..], &["test", "county-fire", "--json"], &["add", "x", "--json"]] {
+        let ran = partners(directory, arguments).await;
+        let (report, key) = (ran.json(), "server.listen");
+        assert_eq!((ran.code, &report["ok"]), (Some(78), &json!(false)), "{ran:?}");
+        assert_eq!(report["problems"][0]["key"], key, "{report:#}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -330,21 +389,7 @@ async fn a_minting_broker_is_added_as_such() {
     let keys = TrustedKeys::Url(format!("{}/jwks", federation.broker.url()));
     federation.partner.trust(TrustedIssuer { keys, ..TrustedIssuer::sandbox("https://broker.home.example") });
     let directory = federation.broker.directory();
-    let arguments = [
-        "add",
-        &issuer,
-        "--id",
-        "fire",
-        "--client-id",
-        "mcx-home",
-        "--secret-file",
-        "secret",
-        "--source",
-        "mint",
-        "--no-test",
-        "--json",
-    ];
-    let ran = partners(directory, &arguments).await;
+    let ran = partners(directory, &add(&issuer, "fire", &["--source", "mint", "--no-test", "--json"])).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(federation.broker.read("partners/fire.toml").contains("source = \"mint\""));
     assert_eq!(ran.json()["test"], Value::Null);
@@ -358,10 +403,8 @@ async fn a_client_may_name_the_partner_before_and_who_has_none_is_told() {
         let named = broker.replace("partners = [\"*\"]", &format!("partners = [\"{named}\"]"));
         assert_ne!(named, broker);
         federation.broker.write("broker.toml", &named);
-        let usual =
-            ["--id", "fire", "--client-id", "mcx-home", "--secret-file", "secret", "--no-test", "--force"];
-        let ran =
-            partners(federation.broker.directory(), &[&["add", issuer.as_str()][..], &usual].concat()).await;
+        let usual = add(&issuer, "fire", &["--no-test", "--force"]);
+        let ran = partners(federation.broker.directory(), &usual).await;
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert_eq!(ran.stdout.contains("next: no client may use it yet"), told, "{ran:?}");
     }

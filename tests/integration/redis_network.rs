@@ -85,7 +85,8 @@ impl Ground {
     }
 
     async fn memory_hits(&self) -> u64 {
-        let line = format!("mcx_broker_cache_hits_total{{tier=\"memory\",partner=\"{PARTNER}\"}}");
+        let line =
+            format!("mcx_broker_token_requests_total{{code=\"ok\",source=\"memory\",partner=\"{PARTNER}\"}}");
         self.federation.broker.metric(&line).await
     }
 }

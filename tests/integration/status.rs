@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use mcx_token_broker::sandbox::{Endpoint, Fault, SandboxTls};
+use mcx_token_broker::secret::Secret;
+use rcgen::{CertificateParams, date_time_ymd};
 use serde_json::{Value, json};
 
 use crate::support::broker::{Answer, Broker};
@@ -143,6 +146,68 @@ async fn files_are_reported_with_their_faults_and_a_partner_that_is_redefined_ke
     broker.reload().await;
     let files = status(broker).await["configuration"].clone();
     assert_eq!((&files["ok"], &files["restart"]), (&json!(true), &json!(["server"])));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_certificates_that_are_shown_are_told_and_not_those_that_wait_in_files() {
+    let ca = Ca::new();
+    let (certificates, key) = ca.issue("127.0.0.1");
+    let mut setup = Setup::new();
+    setup.partner.tls = Some(SandboxTls { certificates, key: Secret::from(key), client_ca: Some(ca.pem()) });
+    let partner = format!(
+        "[connection]\nca_file = {:?}\n[client]\nauthentication = \"tls_client_auth\"\n{}",
+        ca.file(),
+        ca.issue_files("mcx-home")
+    );
+    let broker = setup.partner_without_credentials(&partner).start().await.broker;
+    let ends = async || {
+        let shown = status(&broker).await["certificates"][0].clone();
+        assert_eq!(shown["named_in"], json!(format!("{PARTNER}: client.certificate_file")));
+        shown["ends"].as_str().map(str::to_owned)
+    };
+    let of_file = format!(
+        "mcx_broker_certificate_expiry_timestamp_seconds{{file=\"{PARTNER}: client.certificate_file\"}}"
+    );
+    let metric = || broker.metric(&of_file);
+    let (first, first_metric) = (ends().await, metric().await);
+    assert!(first.is_some() && first_metric > 0);
+
+    // The file has another one, which does not count: a restart is needed first, for something else.
+    let mut params = CertificateParams::new(vec!["mcx-home".to_owned()]).unwrap();
+    params.not_after = date_time_ymd(2090, 3, 4);
+    let (certificate, key) = ca.sign(&params);
+    let table: toml::Table = broker.read(&format!("partners/{PARTNER}.toml")).parse().unwrap();
+    for (key_of, text) in [("certificate_file", certificate), ("key_file", key)] {
+        std::fs::write(table["client"][key_of].as_str().unwrap(), text).unwrap();
+    }
+    let toml = broker.read("broker.toml");
+    broker.write("broker.toml", &toml.replace("workers = 1", "workers = 2"));
+    assert_eq!(broker.reload().await.status, 200);
+    assert_eq!((ends().await, metric().await), (first, first_metric));
+    broker.write("broker.toml", &toml);
+    assert_eq!(broker.reload().await.status, 200);
+    assert_eq!(ends().await.as_deref(), Some("2090-03-04T00:00:00Z"));
+    assert_eq!(metric().await, 3_792_268_800);
+
+    // Gone with its partner.
+    std::fs::remove_file(broker.directory().join(format!("partners/{PARTNER}.toml"))).unwrap();
+    broker.reload().await;
+    assert_eq!(status(&broker).await["certificates"], json!([]));
+    let metrics = Answer::of(http().get(format!("{}/metrics", broker.admin_url()))).await.text;
+    assert!(!metrics.contains("client.certificate_file"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_idm_that_fails_is_seen_at_a_glance() {
+    let federation = Federation::start().await;
+    let page = async |broker: &Broker| Answer::of(http().get(broker.admin_url())).await.text;
+    let tile = |word: &str| format!("<dt>Home IdM</dt><dd>{word}</dd>");
+    until("its keys are there", async || page(&federation.broker).await.contains(&tile("Asked"))).await;
+    federation.home.fault(Endpoint::Jwks, Fault::Status { status: 500, body: String::new() });
+    let broker = federation.another_broker("", "");
+    until("its keys are not", async || page(&broker).await.contains(&tile("Failing"))).await;
+    assert!(page(&broker).await.contains("Its keys could not be fetched: "));
+    assert!(page(&federation.broker).await.contains(&tile("Asked")), "another replica has them");
 }
 
 #[tokio::test(flavor = "multi_thread")]

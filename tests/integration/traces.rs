@@ -7,6 +7,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use crate::support::collector::{Collector, stated};
 use crate::support::federation::{ASKED_ONCE, CLIENT, Federation, PARTNER, Setup};
 use crate::support::http;
+use crate::support::redis::Redis;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -58,7 +59,8 @@ async fn a_request_and_its_legs_are_one_trace_that_names_no_user_and_no_token() 
     };
     assert_eq!(cold[0].kind, SpanKind::Server as i32);
     assert!(cold[0].parent_span_id.is_empty());
-    for leg in ["home token", "cache", "home", "partner"] {
+    assert!(!spans.iter().any(|span| span.name == "cache"), "there is no Redis to ask");
+    for leg in ["home token", "home", "partner"] {
         let span = named(&spans, leg);
         assert_eq!((&span.trace_id, &span.parent_span_id), (&cold[0].trace_id, &cold[0].span_id), "{leg}");
         assert_eq!(stated(span, "mcx.code").as_deref(), Some("ok"), "{leg}");
@@ -82,6 +84,22 @@ async fn a_request_and_its_legs_are_one_trace_that_names_no_user_and_no_token() 
     {
         assert!(!sent.contains(secret), "{secret} is in a span");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_redis_is_asked_is_a_span() {
+    let (collector, redis) = (Collector::start(), Redis::start());
+    let more = format!("[cache]\nredis = \"{}\"", redis.url());
+    let federation = traced(&collector, &more).start().await;
+    let token = federation.home_token("alice");
+    for _ in 0..2 {
+        assert_eq!(exchanged(&federation, &token, &[]).await, 200);
+    }
+    federation.broker.stop().await;
+    let spans = collector.spans();
+    let asked = named(&spans, "cache");
+    assert_eq!(stated(asked, "mcx.partner").as_deref(), Some(PARTNER));
+    assert!(spans.iter().any(|span| span.span_id == asked.parent_span_id && span.name == "POST /token"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,14 +15,13 @@ const VERY_SOON_DAYS: u64 = 7;
 /// The whole in a few numbers.
 pub(super) fn tiles(status: &Status) -> Markup {
     let hour = status.hour();
-    let granted = hour.cached + hour.obtained;
     let failing = status.partners.iter().filter(|partner| needs_somebody(partner.state)).count();
     html! {
         section id="overview" data-live aria-label="Overview" {
             dl class="tiles" {
                 div { dt { "Requests, last hour" } dd { (text::number(hour.requests())) }
                     dd class="small" { (text::number(hour.failed)) " failed" } }
-                div { dt { "From the cache" } dd { (hit_rate(hour.cached, granted)) }
+                div { dt { "From the cache" } dd { (hour.hit_rate().map_or_else(|| "–".to_owned(), text::percent)) }
                     dd class="small" { "of those that got a token" } }
                 div { dt { "Partners" } dd { (text::count(status.partners.len())) }
                     dd class="small" {
@@ -54,11 +53,6 @@ pub(super) fn sections(status: &Status) -> Markup {
             }
         }
     }
-}
-
-fn hit_rate(cached: u64, granted: u64) -> String {
-    let thousandths = (cached * 1000).checked_div(granted).and_then(|share| u32::try_from(share).ok());
-    thousandths.map_or_else(|| "–".to_owned(), |share| text::percent(f64::from(share) / 1000.0))
 }
 
 /// Without it nobody new gets anything.

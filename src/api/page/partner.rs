@@ -100,8 +100,9 @@ pub(super) fn list(problems: &[FileProblem]) -> Markup {
     }
 }
 
-fn last_error(error: &LastError, now: Timestamp) -> Markup {
-    let (class, what) = if error.lasts {
+fn last_error(last: &LastError, now: Timestamp) -> Markup {
+    let error = &last.failure;
+    let (class, what) = if last.lasts {
         ("note bad", "Last error, and nothing has worked on that leg since")
     } else {
         ("note off", "Last error; the leg has worked since")
@@ -111,7 +112,7 @@ fn last_error(error: &LastError, now: Timestamp) -> Markup {
             p { strong { (what) } }
             p {
                 code { (error.code) } " on the " (error.leg) " leg, " (text::ago(error.at, now)) "; "
-                (text::counted(error.count, "time", "times")) " since the start."
+                (text::counted(last.count, "time", "times")) " since the start."
                 @if let Some(status) = error.status {
                     " The server answered " (status)
                     @if let Some(error) = &error.error { " " code { (error) } }
@@ -149,7 +150,7 @@ fn figures(partner: &PartnerStatus) -> Markup {
             }
         }
         dl class="facts" {
-            div { dt { "Live tokens" } dd { (text::count(partner.live_tokens)) } }
+            div { dt { "Live tokens" } dd { (partner.live_tokens.map_or("unknown".to_owned(), text::count)) } }
             div { dt { "Hit rate" } dd { (partner.hit_rate.map_or_else(|| "–".to_owned(), text::percent)) } }
             div { dt { "Waiting" } dd { (text::count(partner.waiting)) } }
             @if let Some(token) = &partner.token { (guard(token)) }

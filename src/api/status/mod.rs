@@ -8,7 +8,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 
 pub(super) use overview::{CertificateStatus, GuardView, HomeStatus, KeyStatus, RedisState, Status};
-pub(super) use partner::{CauseView, LastError, LegStatus, PartnerState, PartnerStatus};
+pub(super) use partner::{FailureView, LastError, LegStatus, PartnerState, PartnerStatus};
 
 pub(super) use time::written;
 

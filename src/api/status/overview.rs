@@ -10,7 +10,7 @@ use super::partner::PartnerStatus;
 use super::time;
 use crate::clock::Timestamp;
 use crate::exchange::Exchange;
-use crate::home::{HomeKeys, Introspector};
+use crate::home::Introspector;
 use crate::idm::GuardStatus;
 use crate::partner::Minute;
 
@@ -135,8 +135,11 @@ impl Status {
         let live = exchange.cache.live_tokens().await;
         let files = api.files.load();
         let moment = api.clock.moment();
-        let partners: Vec<PartnerStatus> =
-            files.partners.iter().map(|listed| PartnerStatus::of(listed, &live, moment.monotonic)).collect();
+        let partners: Vec<PartnerStatus> = files
+            .partners
+            .iter()
+            .map(|listed| PartnerStatus::of(listed, live.as_deref(), moment.monotonic))
+            .collect();
         let (users, bytes) = exchange.cache.memory_size();
         Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -178,19 +181,15 @@ impl ConfigurationStatus {
 impl HomeStatus {
     fn of(exchange: &Exchange, now: Timestamp, monotonic: Duration) -> Self {
         let introspector = exchange.subject_tokens.introspector().map(Introspector::guard);
-        let keys = exchange.subject_tokens.keys();
-        let state = keys.state(monotonic);
+        let keys = exchange.subject_tokens.keys().state(monotonic);
         Self {
             token: exchange.security_tokens.guard().status().into(),
             introspection: introspector.map(|guard| guard.status().into()),
             keys: HomeKeysStatus {
-                source: match keys {
-                    HomeKeys::Fixed(_) => "file",
-                    HomeKeys::Remote(_) => "jwks_uri",
-                },
-                count: state.keys,
-                fetched: state.age.map(|age| now.minus(age)),
-                failure: state.failure,
+                source: keys.source,
+                count: keys.keys,
+                fetched: keys.age.map(|age| now.minus(age)),
+                failure: keys.failure,
             },
         }
     }

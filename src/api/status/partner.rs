@@ -9,12 +9,9 @@ use super::overview::GuardView;
 use super::time;
 use crate::cache::LiveTokens;
 use crate::clock::Timestamp;
-use crate::diagnosis::{About, Cause, File};
+use crate::diagnosis::{Cause, File};
 use crate::idm::BreakerState;
-use crate::partner::{Failure, Latency, Minute, Outcome, Outcomes, Partner};
-
-/// An identity server that refuses one user, or one scope, does well: if others got something of it.
-const ABOUT_ONE_USER: [&str; 3] = ["partner_user_refused", "partner_scope_refused", "home_subject_refused"];
+use crate::partner::{Failure, LastFailure, Latency, Minute, Partner};
 
 /// One partner, whether it is served or not.
 #[derive(Debug, Serialize)]
@@ -33,8 +30,8 @@ pub(in crate::api) struct PartnerStatus {
     pub(in crate::api) revocation: Option<GuardView>,
     /// Requests that wait for its tokens.
     pub(in crate::api) waiting: usize,
-    /// Tokens that could be served from memory now.
-    pub(in crate::api) live_tokens: usize,
+    /// Tokens that could be served from memory now; `None`: they could not be counted.
+    pub(in crate::api) live_tokens: Option<usize>,
     /// The first leg.
     pub(in crate::api) home_leg: Option<LegStatus>,
     /// The second.
@@ -74,6 +71,19 @@ pub(in crate::api) struct LegStatus {
 /// What went wrong last.
 #[derive(Debug, Serialize)]
 pub(in crate::api) struct LastError {
+    #[serde(flatten)]
+    pub(in crate::api) failure: FailureView,
+    /// Calls of that leg that ended so since the start.
+    pub(in crate::api) count: u64,
+    /// Whether that leg has not been well since.
+    pub(in crate::api) lasts: bool,
+    #[serde(skip)]
+    about_one_user: bool,
+}
+
+/// How a leg failed.
+#[derive(Debug, Serialize)]
+pub(in crate::api) struct FailureView {
     /// `home` or `partner`.
     pub(in crate::api) leg: &'static str,
     pub(in crate::api) code: &'static str,
@@ -83,12 +93,6 @@ pub(in crate::api) struct LastError {
     pub(in crate::api) error: Option<String>,
     #[serde(serialize_with = "time::serialize")]
     pub(in crate::api) at: Timestamp,
-    /// Calls of that leg that ended so since the start.
-    pub(in crate::api) count: u64,
-    /// Whether that leg has not been well since.
-    pub(in crate::api) lasts: bool,
-    #[serde(skip)]
-    about_one_user: bool,
     pub(in crate::api) cause: CauseView,
     /// Where the runbook explains it, on this listener.
     pub(in crate::api) runbook: String,
@@ -118,7 +122,7 @@ impl From<&'static Cause> for CauseView {
 }
 
 impl PartnerStatus {
-    pub(super) fn of(listed: &ListedPartner, live: &LiveTokens, now: Duration) -> Self {
+    pub(super) fn of(listed: &ListedPartner, live: Option<&LiveTokens>, now: Duration) -> Self {
         let unknown = Self {
             id: listed.id.clone(),
             display_name: String::new(),
@@ -128,7 +132,7 @@ impl PartnerStatus {
             token: None,
             revocation: None,
             waiting: 0,
-            live_tokens: 0,
+            live_tokens: Some(0),
             home_leg: None,
             partner_leg: None,
             hit_rate: None,
@@ -141,11 +145,11 @@ impl PartnerStatus {
         }
     }
 
-    fn known_as(self, partner: &Partner, live: &LiveTokens, now: Duration) -> Self {
+    fn known_as(self, partner: &Partner, live: Option<&LiveTokens>, now: Duration) -> Self {
         let history = &partner.history;
         history.observe(&partner.served, now);
         let hour = history.hour(now);
-        let last_error = LastError::of(&partner.outcomes);
+        let last_error = partner.outcomes.last_failure().map(LastError::from);
         let mut epoch = [0; 8];
         epoch.copy_from_slice(&partner.epoch[..8]);
         Self {
@@ -155,10 +159,10 @@ impl PartnerStatus {
             token: Some(partner.idm.guard().status().into()),
             revocation: Some(partner.revocation.status().into()),
             waiting: partner.waiting.count(),
-            live_tokens: live.get(&(partner.id.clone(), epoch)).copied().unwrap_or(0),
+            live_tokens: live.map(|live| live.get(&(partner.id.clone(), epoch)).copied().unwrap_or(0)),
             home_leg: LegStatus::of(&history.home, now),
             partner_leg: LegStatus::of(&history.partner, now),
-            hit_rate: hit_rate(&hour),
+            hit_rate: hour.iter().fold(Minute::default(), |sum, minute| sum.plus(minute)).hit_rate(),
             hour: hour.to_vec(),
             last_error,
             ..self
@@ -178,14 +182,6 @@ fn state(partner: &Partner, last_error: Option<&LastError>) -> PartnerState {
     }
 }
 
-/// To a thousandth.
-fn hit_rate(hour: &[Minute]) -> Option<f64> {
-    let all = hour.iter().fold(Minute::default(), |sum, minute| sum.plus(minute));
-    let granted = all.cached + all.obtained;
-    let thousandths = (all.cached * 1000).checked_div(granted)?;
-    u32::try_from(thousandths).ok().map(|thousandths| f64::from(thousandths) / 1000.0)
-}
-
 impl LegStatus {
     fn of(latency: &Latency, now: Duration) -> Option<Self> {
         let seen = latency.quantiles(now)?;
@@ -197,25 +193,17 @@ impl LegStatus {
     }
 }
 
-impl LastError {
-    fn of(outcomes: &Outcomes) -> Option<Self> {
-        let Failure { leg, code, status, error, cause, at } =
-            outcomes.failures().into_iter().max_by_key(|failure| failure.at)?;
-        let of_that_leg: Vec<Outcome> =
-            outcomes.all().into_iter().filter(|outcome| outcome.leg == leg.as_str()).collect();
-        let has_worked = of_that_leg.iter().any(|outcome| outcome.code == "ok");
-        let same = of_that_leg.iter().find(|outcome| outcome.code == code);
-        Some(Self {
-            leg: leg.as_str(),
-            code,
-            status,
-            error,
-            at,
-            count: same.map_or(1, |outcome| outcome.count),
-            lasts: !of_that_leg.iter().any(|outcome| outcome.code == "ok" && outcome.last > at),
-            about_one_user: cause.about == About::User || (has_worked && ABOUT_ONE_USER.contains(&code)),
-            cause: cause.into(),
-            runbook: format!("/runbook#{code}"),
-        })
+impl From<LastFailure> for LastError {
+    fn from(last: LastFailure) -> Self {
+        let LastFailure { failure, count, lasts, about_one_user } = last;
+        Self { failure: failure.into(), count, lasts, about_one_user }
+    }
+}
+
+impl From<Failure> for FailureView {
+    fn from(failure: Failure) -> Self {
+        let Failure { leg, code, status, error, cause, at } = failure;
+        let runbook = format!("/runbook#{code}");
+        Self { leg: leg.as_str(), code, status, error, at, cause: cause.into(), runbook }
     }
 }

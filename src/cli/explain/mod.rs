@@ -68,17 +68,18 @@ impl Explain {
             sources.overrides.push(("home.jwks_uri".to_owned(), String::new()));
             sources.overrides.push(("home.jwks_file".to_owned(), path));
         }
-        let configuration = match config::load_again(&sources) {
+        let mut configuration = match config::load_again(&sources) {
             Ok(configuration) => configuration,
-            Err(problems) => return Ok(unusable(problems)),
+            Err(problems) => return Ok(unusable(problems, self.json)?),
         };
         // The running broker goes on without them, too.
-        for problem in configuration.unusable_partners.iter().flat_map(|partner| &partner.problems) {
+        let unusable_partners = std::mem::take(&mut configuration.unusable_partners);
+        for problem in unusable_partners.iter().flat_map(|partner| &partner.problems) {
             output::complain(&format!("warning: {problem}"));
         }
         let app = match App::wire(&configuration, &Clock::system()) {
             Ok(app) => app,
-            Err(problems) => return Ok(unusable(problems)),
+            Err(problems) => return Ok(unusable(problems, self.json)?),
         };
         let token = standard_input(&configuration)?;
         let question = Question {

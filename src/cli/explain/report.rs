@@ -5,9 +5,12 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::question::{Question, Told};
-use crate::config::Configuration;
-use crate::diagnosis::runbook;
+use crate::clock::Clock;
+use crate::config::{Configuration, PartnerFile};
+use crate::diagnosis::{Cause, File};
+use crate::exchange::Products;
 use crate::exchange::examination::{Examined, Finding, Key, Verdict};
+use crate::telemetry::runbook::Runbook;
 
 /// Everything that was found.
 pub(super) struct Report {
@@ -25,7 +28,7 @@ struct Row {
 
 enum Answer {
     Passes,
-    Refused { code: &'static str, why: String },
+    Refused { code: &'static str, why: String, likely: Option<&'static Cause> },
     NotChecked(&'static str),
 }
 
@@ -34,7 +37,7 @@ impl Report {
         let examined = match told {
             Told::Explained(examined) => examined,
             Told::Unreadable(error) => {
-                let answer = Answer::Refused { code: error.code(), why: error.to_string() };
+                let answer = Answer::Refused { code: error.code(), why: error.to_string(), likely: None };
                 let row = Row { check: "request", saw: String::new(), answer, decides: None };
                 return Self { rows: vec![row] };
             }
@@ -73,13 +76,15 @@ impl Report {
             };
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{mark:<3} {:<24} {}", row.check, row.saw);
-            let why = match &row.answer {
+            let (why, likely) = match &row.answer {
                 Answer::Passes => continue,
-                Answer::Refused { code, why } => format!("{code}: {why}"),
-                Answer::NotChecked(why) => format!("not checked: {why}"),
+                Answer::Refused { code, why, likely } => (format!("{code}: {why}"), *likely),
+                Answer::NotChecked(why) => (format!("not checked: {why}"), None),
             };
+            let cause = likely.map(|likely| format!("likely: {}", likely.cause));
+            let remedy = likely.map(|likely| format!("remedy: {}", likely.remedy));
             let decides = row.decides.as_ref().map(|(file, key)| format!("{file}: {key}"));
-            for line in [Some(why), decides].into_iter().flatten() {
+            for line in [Some(why), cause, decides, remedy].into_iter().flatten() {
                 let _ = writeln!(text, "{:28} {line}", "");
             }
         }
@@ -93,7 +98,7 @@ impl Report {
             many => format!("; {many} things were not checked"),
         };
         match self.refusal() {
-            Some(code) => format!("\nRefused: {code}. What to do about it: {}", runbook(code)),
+            Some(code) => format!("\nRefused: {code}. What to do about it: {}", Runbook(code)),
             None if unchecked.is_empty() => "\nGranted".to_owned(),
             None => format!("\nNot refused{unchecked}"),
         }
@@ -101,15 +106,19 @@ impl Report {
 
     pub(super) fn json(&self) -> Value {
         let rows = self.rows.iter().map(|row| {
-            let (verdict, code, why) = match &row.answer {
-                Answer::Passes => ("passes", None, None),
-                Answer::Refused { code, why } => ("refused", Some(*code), Some(why.as_str())),
-                Answer::NotChecked(why) => ("not_checked", None, Some(*why)),
+            let (verdict, code, why, likely) = match &row.answer {
+                Answer::Passes => ("passes", None, None, None),
+                Answer::Refused { code, why, likely } => {
+                    ("refused", Some(*code), Some(why.as_str()), *likely)
+                }
+                Answer::NotChecked(why) => ("not_checked", None, Some(*why), None),
             };
+            let likely = likely
+                .map(|likely| json!({ "name": likely.name, "cause": likely.cause, "remedy": likely.remedy }));
             let (file, key) = row.decides.as_ref().map(|(file, key)| (file, key)).unzip();
             json!({
                 "check": row.check, "verdict": verdict, "code": code, "why": why, "saw": row.saw,
-                "file": file, "key": key,
+                "file": file, "key": key, "likely": likely,
             })
         });
         json!({
@@ -131,13 +140,17 @@ struct Place<'c> {
 impl Row {
     fn new(finding: Finding, place: &Place<'_>, question: &Question) -> Self {
         let Finding { check, mut saw, verdict, key } = finding;
-        let decides = place.of(&key);
+        let mut decides = place.of(&key);
         let answer = match verdict {
             Verdict::Passes => Answer::Passes,
             Verdict::NotChecked(why) => Answer::NotChecked(why),
-            Verdict::Refused(error) => Answer::Refused { code: error.code(), why: error.to_string() },
+            Verdict::Refused(error) => {
+                let cause = error.explained(place.products(), Clock::system().now()).cause;
+                let likely = Some(cause).filter(|cause| cause.is_known());
+                decides = likely.and_then(|cause| place.of_cause(cause)).or(decides);
+                Answer::Refused { code: error.code(), why: error.to_string(), likely }
+            }
         };
-        let mut decides = decides;
         if check == "target"
             && let (Answer::Refused { .. }, Some(file)) = (&answer, place.disabled(question))
         {
@@ -149,10 +162,25 @@ impl Row {
 }
 
 impl Place<'_> {
+    fn products(&self) -> Products<'_> {
+        Products {
+            home: self.configuration.home.preset.as_deref(),
+            partner: self.partner().and_then(|partner| partner.preset.as_deref()),
+        }
+    }
+
+    /// The key that the table of causes names.
+    fn of_cause(&self, cause: &'static Cause) -> Option<(String, String)> {
+        let file = match cause.file()? {
+            File::Broker => self.broker_file(),
+            File::Partner => self.partner_file(),
+        };
+        Some((file, cause.key.clone()?))
+    }
+
     fn of(&self, key: &Key) -> Option<(String, String)> {
-        let Configuration { clients, rules, sources, .. } = self.configuration;
-        let broker =
-            || sources.files.last().map_or("the broker file".to_owned(), |path| path.display().to_string());
+        let Configuration { clients, rules, .. } = self.configuration;
+        let broker = || self.broker_file();
         match key {
             Key::Nothing => None,
             Key::Broker(key) => Some((broker(), (*key).to_owned())),
@@ -168,10 +196,18 @@ impl Place<'_> {
         }
     }
 
+    fn broker_file(&self) -> String {
+        let last = self.configuration.sources.files.last();
+        last.map_or("the broker file".to_owned(), |path| path.display().to_string())
+    }
+
+    fn partner(&self) -> Option<&PartnerFile> {
+        self.configuration.partners.iter().find(|partner| Some(partner.id.as_str()) == self.partner)
+    }
+
     /// Without a partner it is a matter of which files there are.
     fn partner_file(&self) -> String {
-        let of = |id| self.configuration.partners.iter().find(|partner| partner.id == id);
-        let path = self.partner.and_then(of).map(|partner| &partner.path);
+        let path = self.partner().map(|partner| &partner.path);
         path.unwrap_or(&self.configuration.partners_directory).display().to_string()
     }
 

@@ -6,8 +6,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::cli::sources::{ConfigurationOptions, ListenOptions};
-use crate::cli::{EXIT_CONFIGURATION, output};
+use crate::cli::output;
+use crate::cli::sources::{ConfigurationOptions, ListenOptions, unusable};
 use crate::clock::Clock;
 use crate::config::{self, Configuration, PartnerFile, Problem, UnusablePartner};
 
@@ -46,10 +46,7 @@ impl List {
         sources.awaits_partners = true;
         let configuration = match config::load_again(&sources) {
             Ok(configuration) => configuration,
-            Err(problems) => {
-                output::complain(&problems.to_string());
-                return Ok(ExitCode::from(EXIT_CONFIGURATION));
-            }
+            Err(problems) => return Ok(unusable(problems, self.json)?),
         };
         let rows = rows(&configuration);
         let are_usable = rows.iter().all(|row| row.problems.is_empty());
@@ -115,7 +112,6 @@ impl Row {
     }
 
     fn json(&self) -> Value {
-        let problems: Vec<String> = self.problems.iter().map(ToString::to_string).collect();
         json!({
             "id": self.id,
             "state": self.state,
@@ -123,7 +119,7 @@ impl Row {
             "preset": self.preset,
             "scopes": self.scopes,
             "file": self.file,
-            "problems": problems,
+            "problems": self.problems,
         })
     }
 }

@@ -258,7 +258,7 @@ mod tests {
             (Some(unavailable(429)), well, well),
             (Some(IdmError::Refused(Refusal::bare_unauthorized())), well, well),
             (Some(IdmError::Nonsense(String::new())), well, well),
-            (Some(IdmError::Endpoints("none")), unknown, unknown),
+            (Some(IdmError::Endpoints("none".into())), unknown, unknown),
             (Some(IdmError::Signing), unknown, unknown),
             (Some(IdmError::Paused(Duration::ZERO)), unknown, unknown),
             (Some(IdmError::Overloaded), unknown, unknown),

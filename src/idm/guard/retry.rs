@@ -103,7 +103,7 @@ mod tests {
             (IdmError::NoAnswer, false),
             (IdmError::Paused(LONG), false),
             (IdmError::Overloaded, false),
-            (IdmError::Endpoints("none"), false),
+            (IdmError::Endpoints("none".into()), false),
             (IdmError::Refused(Refusal::bare_unauthorized()), false),
             (IdmError::Nonsense(String::new()), false),
             (IdmError::Signing, false),

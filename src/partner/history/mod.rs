@@ -49,6 +49,5 @@ impl History {
 }
 
 fn totals(served: &Served, failed: &AtomicU64) -> Minute {
-    let (cached, granted) = served.totals();
-    Minute { cached, obtained: granted.saturating_sub(cached), failed: failed.load(Ordering::Relaxed) }
+    Minute { cached: served.kept(), obtained: served.obtained(), failed: failed.load(Ordering::Relaxed) }
 }

@@ -25,6 +25,12 @@ impl Minute {
         self.cached + self.obtained + self.failed
     }
 
+    /// The share that was answered from the cache, of what got a token, to a thousandth; `None`: nothing did.
+    pub fn hit_rate(&self) -> Option<f64> {
+        let thousandths = (self.cached * 1000).checked_div(self.cached + self.obtained)?;
+        u32::try_from(thousandths).ok().map(|thousandths| f64::from(thousandths) / 1000.0)
+    }
+
     /// Both together.
     #[must_use]
     pub const fn plus(&self, other: &Self) -> Self {

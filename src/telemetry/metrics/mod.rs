@@ -18,7 +18,7 @@ pub use calls::Guarded;
 use operations::Operations;
 pub use operations::SpanFate;
 use requests::Requests;
-pub use requests::Served;
+pub use requests::{Served, Source};
 pub use store::RedisOutcome;
 use store::Store;
 

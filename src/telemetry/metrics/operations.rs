@@ -1,6 +1,9 @@
 //! What operators answer for: the build that runs, its files, its keys and its audit log.
 
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -18,11 +21,37 @@ pub(super) struct Operations {
     started: Gauge<f64, AtomicU64>,
     reloads: Family<OutcomeLabels, Counter>,
     files_ok: Gauge,
-    partner_files: Family<PartnerLabels, Gauge>,
-    certificates: Family<CertificateLabels, Gauge>,
+    partner_files: Listed<PartnerLabels>,
+    certificates: Listed<CertificateLabels>,
     home_keys_age: Family<SourceLabels, Gauge<f64, AtomicU64>>,
     audit_lost: Counter,
     spans: Family<OutcomeLabels, Counter>,
+}
+
+/// Gauges of a list that is replaced as a whole. At no moment is one missing that was there before and is after.
+struct Listed<L> {
+    gauges: Family<L, Gauge>,
+    known: Mutex<HashSet<L>>,
+}
+
+impl<L: Clone + Eq + Hash> Default for Listed<L> {
+    fn default() -> Self {
+        Self { gauges: Family::default(), known: Mutex::default() }
+    }
+}
+
+impl<L: Clone + Eq + Hash> Listed<L> {
+    fn set(&self, rows: impl Iterator<Item = (L, i64)>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let now: HashMap<L, i64> = rows.collect();
+        for (labels, value) in &now {
+            self.gauges.get_or_create_owned(labels).set(*value);
+        }
+        for gone in known.iter().filter(|labels| !now.contains_key(labels)) {
+            self.gauges.remove(gone);
+        }
+        *known = now.into_keys().collect();
+    }
 }
 
 /// What became of a span.
@@ -60,7 +89,7 @@ struct PartnerLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CertificateLabels {
-    file: &'static str,
+    file: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -93,13 +122,17 @@ impl Operations {
             files_ok.clone(),
         );
         files_ok.set(1);
-        let (partner_files, certificates) = (Family::default(), Family::default());
-        registry.register("partner_file_ok", "Whether a partner's file is usable", partner_files.clone());
+        let (partner_files, certificates) = (Listed::default(), Listed::default());
+        registry.register(
+            "partner_file_ok",
+            "Whether a partner's file is usable",
+            partner_files.gauges.clone(),
+        );
         registry.register_with_unit(
             "certificate_expiry_timestamp",
-            "When the certificate of a listener ends, since 1970",
+            "When a certificate that is shown ends, since 1970",
             Unit::Seconds,
-            certificates.clone(),
+            certificates.gauges.clone(),
         );
         let home_keys_age = Family::default();
         registry.register_with_unit(
@@ -154,18 +187,15 @@ impl Metrics {
 
     /// Every partner that there is a file of, or was when it could be used last, and whether it can be used.
     pub fn partner_files<'p>(&self, files: impl IntoIterator<Item = (&'p str, bool)>) {
-        let gauges = &self.0.operations.partner_files;
-        gauges.clear();
-        for (partner, ok) in files {
-            let labels = PartnerLabels { partner: partner.to_owned() };
-            gauges.get_or_create_owned(&labels).set(i64::from(ok));
-        }
+        let row =
+            |(partner, ok): (&str, bool)| (PartnerLabels { partner: partner.to_owned() }, i64::from(ok));
+        self.0.operations.partner_files.set(files.into_iter().map(row));
     }
 
-    /// When the certificate of a listener ends, in seconds since 1970; `file`: the key that names it.
-    pub fn certificate(&self, file: &'static str, unix_seconds: i64) {
-        let labels = CertificateLabels { file };
-        self.0.operations.certificates.get_or_create_owned(&labels).set(unix_seconds);
+    /// Every certificate that is shown: the key that names its file, and when it ends, in seconds since 1970.
+    pub fn certificates(&self, ends: impl IntoIterator<Item = (String, i64)>) {
+        let row = |(file, ends)| (CertificateLabels { file }, ends);
+        self.0.operations.certificates.set(ends.into_iter().map(row));
     }
 
     /// How many seconds ago the home IdM's keys were fetched from its `jwks_uri`; infinite: they never were. Those of a file are

@@ -15,7 +15,6 @@ const BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 
 pub(super) struct Requests {
     finished: Family<RequestLabels, Counter>,
-    hits: Family<TierLabels, Counter>,
     legs: Family<LegLabels, Histogram, fn() -> Histogram>,
     home_tokens: Family<OutcomeLabels, Counter>,
     /// Resolved: asked for on every request.
@@ -28,12 +27,7 @@ pub(super) struct Requests {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     code: &'static str,
-    partner: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TierLabels {
-    tier: &'static str,
+    source: &'static str,
     partner: String,
 }
 
@@ -50,46 +44,66 @@ struct LegLabels {
     outcome: &'static str,
 }
 
-/// The counters of one partner that most requests touch, resolved once.
-#[derive(Debug, Clone)]
-pub struct Served {
-    ok: Counter,
-    memory: Counter,
-    redis: Counter,
+/// Where the token came from that a request got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// Kept in this process.
+    Memory,
+    /// Kept in Redis.
+    Redis,
+    /// The home IdM, or the broker's own key: a security token for a client that makes the second leg itself.
+    Home,
+    /// The partner, for this request.
+    Partner,
 }
 
+impl Source {
+    const ALL: [Self; 4] = [Self::Memory, Self::Redis, Self::Home, Self::Partner];
+
+    /// In labels, audit records and spans.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Redis => "redis",
+            Self::Home => "home",
+            Self::Partner => "partner",
+        }
+    }
+}
+
+/// The counters of one partner that most requests touch, by [`Source`], resolved once.
+#[derive(Debug, Clone)]
+pub struct Served([Counter; Source::ALL.len()]);
+
 impl Served {
-    /// A request got a token that was obtained for it.
-    pub fn obtained(&self) {
-        self.ok.inc();
+    /// A request got a token.
+    pub fn count(&self, source: Source) {
+        self.0[source as usize].inc();
     }
 
-    /// A request got a token that was kept in memory.
-    pub fn from_memory(&self) {
-        self.ok.inc();
-        self.memory.inc();
+    /// How many requests got a token that was kept.
+    pub fn kept(&self) -> u64 {
+        self.total(Source::Memory) + self.total(Source::Redis)
     }
 
-    /// A request got a token that was kept in Redis.
-    pub fn from_redis(&self) {
-        self.ok.inc();
-        self.redis.inc();
+    /// How many requests got a token that was obtained for them.
+    pub fn obtained(&self) -> u64 {
+        self.total(Source::Home) + self.total(Source::Partner)
     }
 
-    /// How many got a kept token, and how many got one at all: never fewer.
-    pub fn totals(&self) -> (u64, u64) {
-        // In this order: who is counted as the former was counted as the latter before.
-        let kept = self.memory.get() + self.redis.get();
-        (kept, self.ok.get())
+    fn total(&self, source: Source) -> u64 {
+        self.0[source as usize].get()
     }
 }
 
 impl Requests {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let finished = Family::default();
-        registry.register("token_requests", "Token requests by stable code and partner", finished.clone());
-        let hits = Family::default();
-        registry.register("cache_hits", "Token requests answered from a cache tier", hits.clone());
+        registry.register(
+            "token_requests",
+            "Token requests by stable code, partner, and where the token came from",
+            finished.clone(),
+        );
         let legs: Family<LegLabels, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(BUCKETS));
         registry.register_with_unit("leg", "Calls to identity servers by leg", Unit::Seconds, legs.clone());
@@ -105,25 +119,26 @@ impl Requests {
         let (renewals, refreshes) = (Family::default(), Family::default());
         registry.register("renewals", "Tokens renewed ahead of their end, by outcome", renewals.clone());
         registry.register("refreshes", "Uses of a partner's refresh token, by outcome", refreshes.clone());
-        Self { finished, hits, legs, home_tokens, recalled, coalesced, renewals, refreshes }
+        Self { finished, legs, home_tokens, recalled, coalesced, renewals, refreshes }
     }
 }
 
 impl Metrics {
     /// The counters of a partner.
     pub fn served(&self, partner: &str) -> Served {
-        let Requests { finished, hits, renewals, refreshes, .. } = &self.0.requests;
+        let Requests { finished, renewals, refreshes, .. } = &self.0.requests;
         for counters in [renewals, refreshes] {
             drop(counters.get_or_create(&RenewalLabels { partner: partner.to_owned(), outcome: "ok" }));
         }
-        let ok = RequestLabels { code: "ok", partner: partner.to_owned() };
-        let hits = |tier| hits.get_or_create_owned(&TierLabels { tier, partner: partner.to_owned() });
-        Served { ok: finished.get_or_create_owned(&ok), memory: hits("memory"), redis: hits("redis") }
+        Served(Source::ALL.map(|source| {
+            let (source, partner) = (source.as_str(), partner.to_owned());
+            finished.get_or_create_owned(&RequestLabels { code: "ok", source, partner })
+        }))
     }
 
-    /// A finished token request. `partner`: an id from configuration, or empty.
-    pub fn request(&self, code: &'static str, partner: &str) {
-        let labels = RequestLabels { code, partner: partner.to_owned() };
+    /// A token request that got none. `partner`: an id from configuration, or empty.
+    pub fn refused(&self, code: &'static str, partner: &str) {
+        let labels = RequestLabels { code, source: "", partner: partner.to_owned() };
         self.0.requests.finished.get_or_create(&labels).inc();
     }
 

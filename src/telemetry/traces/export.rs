@@ -27,8 +27,8 @@ const ATTRIBUTES: u32 = 16;
 
 /// The collector's settings cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("no exporter can be made of it")]
-pub struct ExportError;
+#[error("no exporter can be made of it: {0}")]
+pub struct ExportError(#[from] opentelemetry_otlp::ExporterBuildError);
 
 pub(super) fn provider(
     settings: &TraceSettings,
@@ -40,8 +40,7 @@ pub(super) fn provider(
         .with_http_client(client)
         .with_endpoint(&settings.endpoint)
         .with_timeout(settings.timeout)
-        .build()
-        .map_err(|_| ExportError)?;
+        .build()?;
     let batches = BatchConfigBuilder::default()
         .with_max_queue_size(QUEUE)
         .with_max_export_batch_size(BATCH)
@@ -105,8 +104,8 @@ impl SpanExporter for Counted {
         let outcome = self.exporter.export(batch).await;
         let fate = if outcome.is_ok() { SpanFate::Sent } else { SpanFate::Lost };
         self.metrics.spans(fate, spans);
-        if outcome.is_err() {
-            tracing::debug!(spans, "the collector did not take spans");
+        if let Err(error) = &outcome {
+            tracing::debug!(spans, %error, "the collector did not take spans");
         }
         outcome
     }

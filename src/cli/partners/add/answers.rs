@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
+use super::Obstacle;
+
 /// Longer than any id, secret's path or client id.
 const LONGEST: u64 = 4096;
 
@@ -58,9 +60,14 @@ impl Answers {
     }
 
     /// What to say when something is missing.
-    pub(super) fn missing(&self) -> Option<Vec<String>> {
-        let say = |flag: &&str| format!("error: {flag} is missing, and there is no terminal to ask on");
-        (!self.missing.is_empty()).then(|| self.missing.iter().map(say).collect())
+    pub(super) fn missing(&self) -> impl Iterator<Item = Obstacle> {
+        let why = if self.asks { "was left empty" } else { "is missing, and there is no terminal to ask on" };
+        let obstacle = move |flag: &&str| Obstacle {
+            problem: format!("{flag} {why}"),
+            likely: None,
+            remedy: "state it: partners add --help says what it is".into(),
+        };
+        self.missing.iter().map(obstacle)
     }
 }
 

@@ -4,12 +4,15 @@ mod answers;
 mod file;
 mod found;
 
+use std::borrow::Cow;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
+use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -19,11 +22,13 @@ use self::found::Found;
 use super::test::Test;
 use crate::cli::peer::PeerOptions;
 use crate::cli::private_file::Existing;
-use crate::cli::sources::{ConfigurationOptions, ListenOptions};
+use crate::cli::sources::{ConfigurationOptions, ListenOptions, unusable};
 use crate::cli::{EXIT_CONFIGURATION, EXIT_USAGE, output};
+use crate::clock::Clock;
 use crate::config::{self, Configuration, Problem};
-use crate::diagnosis::{self, Leg, Seen};
-use crate::idm::{IdmError, discover};
+use crate::exchange::{ExchangeError, Products};
+use crate::idm::discover;
+use crate::partner::GrantError;
 
 const EXAMPLES: &str = "\
 Asks the issuer for its metadata (OpenID Connect Discovery, RFC 8414), shows what it found, asks on a terminal for what no
@@ -97,11 +102,32 @@ pub(in crate::cli) struct Add {
     peer: PeerOptions,
 }
 
-/// Why no file was written.
+/// Why no file was written, or why it was not tested.
 enum Stop {
-    /// Exit code and what to say.
-    Said(u8, Vec<String>),
+    Configuration(Vec<Problem>),
+    /// Exit code and what is in the way.
+    Refused(u8, Vec<Obstacle>),
     Failed(anyhow::Error),
+}
+
+/// What is in the way of a file.
+#[derive(Debug, Serialize)]
+struct Obstacle {
+    problem: String,
+    /// What is probably wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    likely: Option<&'static str>,
+    remedy: Cow<'static, str>,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "error: {}", self.problem)?;
+        if let Some(likely) = self.likely {
+            write!(formatter, "\nlikely: {likely}")?;
+        }
+        write!(formatter, "\nremedy: {}", self.remedy)
+    }
 }
 
 impl From<anyhow::Error> for Stop {
@@ -121,11 +147,14 @@ impl Add {
         match self.added(options).await {
             Ok(code) => Ok(code),
             Err(Stop::Failed(error)) => Err(error),
-            Err(Stop::Said(code, problems)) => {
+            Err(Stop::Configuration(problems)) => Ok(unusable(problems, self.json)?),
+            Err(Stop::Refused(code, obstacles)) => {
                 if self.json {
-                    output::line(&json!({ "ok": false, "problems": problems }).to_string())?;
+                    output::line(&json!({ "ok": false, "problems": obstacles }).to_string())?;
                 } else {
-                    output::complain(&problems.join("\n"));
+                    for obstacle in &obstacles {
+                        output::complain(&obstacle.to_string());
+                    }
                 }
                 Ok(ExitCode::from(code))
             }
@@ -136,7 +165,7 @@ impl Add {
         let mut sources = options.sources(&ListenOptions::default());
         sources.awaits_partners = true;
         let configuration = config::load_again(&sources)
-            .map_err(|problems| wrong(&problems.into_iter().collect::<Vec<_>>()))?;
+            .map_err(|problems| Stop::Configuration(problems.into_iter().collect()))?;
         let found = self.found().await?;
         if !self.json {
             output::line(&format!("{}\n{}", self.issuer, found.text()))?;
@@ -149,11 +178,9 @@ impl Add {
         if let Err(error) = file::write(&path, &text, existing) {
             return Err(match error.kind() {
                 std::io::ErrorKind::AlreadyExists => {
-                    let said = format!(
-                        "{} is there already: name another --id, or replace it with --force",
-                        path.display()
-                    );
-                    Stop::Said(EXIT_CONFIGURATION, vec![said])
+                    let problem = format!("{} is there already", path.display());
+                    let remedy = "name another --id, or replace it with --force".into();
+                    Stop::Refused(EXIT_CONFIGURATION, vec![Obstacle { problem, likely: None, remedy }])
                 }
                 _ => Stop::Failed(
                     anyhow::Error::from(error).context(format!("{} cannot be written", path.display())),
@@ -166,6 +193,11 @@ impl Add {
         let tested =
             if self.no_test { None } else { Some(Box::pin(self.tested(&definition, &sources)).await?) };
         let held = tested.as_ref().is_none_or(|(held, _)| *held);
+        if !held && !self.json {
+            output::line(
+                "the file stays, and counts for a running broker: mend it, or write enabled = false in it",
+            )?;
+        }
         if !self.json && !configuration.clients.iter().any(|client| client.partners.contains(&definition.id))
         {
             let next = format!(
@@ -187,18 +219,12 @@ impl Add {
 
     async fn found(&self) -> Result<Found, Stop> {
         let published = discover(&self.peer.http()?, &self.issuer).await.map_err(|error| {
-            let code = match error {
-                IdmError::Endpoints(_) => "partner_endpoints",
-                IdmError::Unreachable(_) => "partner_unreachable",
-                IdmError::NoAnswer => "partner_no_answer",
-                IdmError::Unavailable { .. } => "partner_unavailable",
-                _ => "partner_nonsense",
-            };
-            let reason = error.to_string();
-            let cause =
-                diagnosis::diagnose(&Seen::new(Leg::Partner, self.preset.as_deref(), code).because(&reason));
-            let likely = format!("likely: {}", cause.cause);
-            Stop::Said(1, vec![format!("error: {}: {reason}", self.issuer), likely])
+            let problem = format!("{}: {error}", self.issuer);
+            let products = Products { partner: self.preset.as_deref(), home: None };
+            let error = ExchangeError::Grant(GrantError::Idm(error));
+            let cause = error.explained(products, Clock::system().now()).cause;
+            let remedy = cause.remedy.as_str().into();
+            Stop::Refused(1, vec![Obstacle { problem, likely: Some(&cause.cause), remedy }])
         })?;
         Ok(Found::read(&published))
     }
@@ -226,8 +252,9 @@ impl Add {
         } else {
             secret_file
         };
-        if let Some(missing) = answers.missing() {
-            return Err(Stop::Said(EXIT_USAGE, missing));
+        let missing: Vec<Obstacle> = answers.missing().collect();
+        if !missing.is_empty() {
+            return Err(Stop::Refused(EXIT_USAGE, missing));
         }
         let scopes = self.scope.iter().flat_map(|scope| scope.split_whitespace()).map(str::to_owned);
         let scopes: Vec<String> =
@@ -264,17 +291,13 @@ impl Add {
                 }
                 Ok((report.held(), report.value()))
             }
-            Err(problems) => Err(wrong(&problems)),
+            Err(problems) => Err(Stop::Configuration(problems)),
         }
     }
 }
 
 fn preset_names() -> PossibleValuesParser {
     PossibleValuesParser::new(config::presets().map(|(name, _)| name))
-}
-
-fn wrong(problems: &[Problem]) -> Stop {
-    Stop::Said(EXIT_CONFIGURATION, problems.iter().map(ToString::to_string).collect())
 }
 
 impl From<Missing> for Stop {
@@ -291,20 +314,19 @@ fn place(configuration: &Configuration, id: &str) -> Result<PathBuf, Stop> {
     if is_one && config::id_of(&path).as_deref() == Some(id) {
         return Ok(path);
     }
-    let said = format!(
-        "--id {id:?} is not a partner id: it has a-z, 0-9, '.', '_', '-', begins with a letter or digit, and is at most 63 long"
-    );
-    Err(Stop::Said(EXIT_USAGE, vec![said]))
+    let remedy = "it has a-z, 0-9, '.', '_', '-', begins with a letter or digit, and is at most 63 long";
+    let problem = format!("--id {id:?} is not a partner id");
+    Err(Stop::Refused(EXIT_USAGE, vec![Obstacle { problem, likely: None, remedy: remedy.into() }]))
 }
 
 /// What `check` would say of the file, before there is one.
 fn check(configuration: &Configuration, path: &Path, text: &str) -> Result<(), Stop> {
     let added = config::parse_partner(path, text, &configuration.partner_defaults)
-        .map_err(|problems| wrong(&problems.into_iter().collect::<Vec<_>>()))?;
+        .map_err(|problems| Stop::Configuration(problems.into_iter().collect()))?;
     let others = configuration.partners.iter().filter(|other| other.path != *path);
     let conflicts = config::conflicts(others.chain([&added]));
     let problems: Vec<Problem> = conflicts.into_iter().map(|(_, problem)| problem).collect();
-    if problems.is_empty() { Ok(()) } else { Err(wrong(&problems)) }
+    if problems.is_empty() { Ok(()) } else { Err(Stop::Configuration(problems)) }
 }
 
 /// The first of the methods that it offers and we have, the usual one where it does not say.

@@ -8,7 +8,6 @@ use super::line::{Line, Report, Verdict};
 use super::published::short;
 use super::refusals::said;
 use super::side::Side;
-use crate::cli::mcx_client::printable;
 use crate::clock::Timestamp;
 use crate::diagnosis::{About, Leg};
 use crate::exchange::ExchangeError;
@@ -120,7 +119,7 @@ impl Bench {
         })
     }
 
-    fn failed(&self, leg: Leg, check: &'static str, tried: impl Into<String>, error: &ExchangeError) -> Line {
+    fn failed(&self, leg: Leg, check: &'static str, tried: impl AsRef<str>, error: &ExchangeError) -> Line {
         let failure = error.explained(self.products(), self.clock.now());
         Line::new(leg, check, Verdict::Failed, tried, said(error, &failure)).because(failure)
     }
@@ -211,7 +210,7 @@ impl Known<'_> {
 
 /// What an answer says, its tokens aside.
 fn answered(response: &TokenResponse) -> String {
-    let text = |value: &Option<String>| printable(value.as_deref().unwrap_or("none"));
+    let kind = response.token_type.as_deref().unwrap_or("none");
     let lifetime = match response.expires_in {
         ExpiresIn::Lifetime(lifetime) => format!("{} s", lifetime.as_secs()),
         ExpiresIn::Missing => "no expires_in".to_owned(),
@@ -219,7 +218,7 @@ fn answered(response: &TokenResponse) -> String {
     };
     let scope =
         response.scope.as_ref().map_or_else(String::new, |scope| format!(", scope {}", scope.summary()));
-    format!("a token: token_type {}, {lifetime}{scope}", text(&response.token_type))
+    format!("a token: token_type {kind}, {lifetime}{scope}")
 }
 
 /// What every JWT begins with, so that it is known for one. Of another token nothing: all of it is secret.
@@ -244,6 +243,5 @@ fn token_facts(token: &Token, now: Timestamp) -> String {
     let ahead =
         ahead.map_or_else(String::new, |ahead| format!(", iat {} s ahead of our clock", ahead.as_secs()));
     let algorithm = header.algorithm.as_str();
-    let facts = format!("iss {issuer}, aud {audience}, {left} s left, {algorithm}{ahead}");
-    printable(&facts)
+    format!("iss {issuer}, aud {audience}, {left} s left, {algorithm}{ahead}")
 }

@@ -4,9 +4,11 @@ use std::io;
 
 use serde_json::{Value, json};
 
+use crate::cli::mcx_client::printable;
 use crate::cli::output;
-use crate::diagnosis::{self, Cause, File, Leg};
+use crate::diagnosis::{Cause, File, Leg};
 use crate::partner::Failure;
+use crate::telemetry::runbook::Runbook;
 
 /// What came of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,14 +68,17 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// A stranger's words are in both texts (URLs, names of certificates, answers): control characters in them would
+    /// forge lines of this report, or clear the operator's screen.
     pub(super) fn new(
         leg: Leg,
         check: &'static str,
         verdict: Verdict,
-        tried: impl Into<String>,
-        got: impl Into<String>,
+        tried: impl AsRef<str>,
+        got: impl AsRef<str>,
     ) -> Self {
-        Self { leg, check, verdict, tried: tried.into(), got: got.into(), finding: None }
+        let (tried, got) = (printable(tried.as_ref()), printable(got.as_ref()));
+        Self { leg, check, verdict, tried, got, finding: None }
     }
 
     /// With what is probably wrong.
@@ -163,7 +168,7 @@ impl Report {
                 "key": cause.key,
                 "remedy": cause.remedy,
                 "code": code,
-                "runbook": code.map(diagnosis::runbook),
+                "runbook": code.map(|code| Runbook(code).to_string()),
             })
         });
         json!({

@@ -15,16 +15,15 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use serde_json::json;
 
 use self::bench::Bench;
 use self::legs::Known;
 pub(in crate::cli) use self::line::Report;
 use self::side::Side;
 use crate::app::Probe;
-use crate::cli::sources::{ConfigurationOptions, ListenOptions};
+use crate::cli::output;
+use crate::cli::sources::{ConfigurationOptions, ListenOptions, unusable};
 use crate::cli::subject_token::{read, subject_token};
-use crate::cli::{EXIT_CONFIGURATION, output};
 use crate::clock::Clock;
 use crate::config::{self, Configuration, PartnerFile, Problem, Sources};
 use crate::diagnosis::Leg;
@@ -75,7 +74,7 @@ impl Test {
     pub(in crate::cli) async fn run(self, options: ConfigurationOptions) -> anyhow::Result<ExitCode> {
         let report = match self.report(&options.sources(&ListenOptions::default())).await? {
             Ok(report) => report,
-            Err(problems) => return self.unusable(&problems),
+            Err(problems) => return Ok(unusable(problems, self.json)?),
         };
         if self.json {
             output::line(&report.value().to_string())?;
@@ -143,16 +142,6 @@ impl Test {
             home_token,
             clock,
         })
-    }
-
-    fn unusable(&self, problems: &[Problem]) -> anyhow::Result<ExitCode> {
-        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        if self.json {
-            output::line(&json!({ "partner": self.id, "ok": false, "problems": told }).to_string())?;
-        } else {
-            output::complain(&told.join("\n"));
-        }
-        Ok(ExitCode::from(EXIT_CONFIGURATION))
     }
 }
 

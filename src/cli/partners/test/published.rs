@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::line::{Line, Report, Verdict};
 use super::side::Side;
-use crate::cli::mcx_client::printable;
 use crate::clock::Timestamp;
 use crate::idm::{IdmError, Published};
 use crate::jose::KeySet;
@@ -76,7 +75,7 @@ impl Side<'_> {
                 Line::new(self.leg, check, Verdict::Ok, tried, format!("it offers {}", short(wanted)))
             }
             Some(list) => {
-                let offered = list.iter().map(|item| printable(short(item))).collect::<Vec<_>>().join(", ");
+                let offered = list.iter().map(|item| short(item)).collect::<Vec<_>>().join(", ");
                 let got = format!("it offers {offered}, not {}", short(wanted));
                 Line::new(self.leg, check, Verdict::Warning, tried, got).because(finding)
             }
@@ -97,7 +96,7 @@ impl Side<'_> {
         match fetched.await {
             Ok((url, keys, first)) => {
                 let skipped = keys.skipped();
-                let got = format!("{} keys of use, {skipped} of none, at {}", keys.len(), printable(&url));
+                let got = format!("{} usable, {skipped} not, at {url}", keys.len());
                 report.add(Line::new(self.leg, "jwks", Verdict::Ok, "fetch the key set", got))?;
                 Ok(first)
             }

@@ -87,10 +87,9 @@ fn addresses(reach: &Reach) -> String {
     addresses.join(", ")
 }
 
-/// Names in certificates are a stranger's.
 fn described(shown: &Shown, now: Timestamp) -> String {
     let day = |time: Timestamp| time.unix_seconds().div_euclid(24 * 3600);
     let days = day(shown.not_after) - day(now);
     let when = if days < 0 { format!("ended {} days ago", -days) } else { format!("ends in {days} days") };
-    format!("{}, {when}", crate::cli::mcx_client::printable(&shown.to_string()))
+    format!("{shown}, {when}")
 }
