@@ -56,6 +56,16 @@ pub(super) fn refuse(request: &HttpRequest, api: &AdminApi) -> Option<HttpRespon
     (!is_allowed).then(refusal)
 }
 
+/// The same to somebody who may not change anything. The body must be declared as JSON: a web page cannot send that to another
+/// origin without being asked, so no page that an operator happens to visit changes anything here.
+pub(super) fn refuse_change(request: &HttpRequest, api: &AdminApi) -> Option<HttpResponse> {
+    refuse(request, api).or_else(|| {
+        let error = || json!({ "error": "Content-Type must be application/json" });
+        let refusal = || HttpResponse::UnsupportedMediaType().json(error());
+        (!body::is_declared_as(request, "application/json")).then(refusal)
+    })
+}
+
 /// The same to somebody who may not send a form. A browser says where a form comes from; one that says `null` hides it. What
 /// proves that it is of our own page is in it.
 pub(super) fn refuse_form(request: &HttpRequest, api: &AdminApi) -> Option<HttpResponse> {
@@ -85,16 +95,6 @@ fn is_origin_of(origin: &str, request: &HttpRequest) -> bool {
     let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
     let from = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
     from.zip(host).is_some_and(|(from, host)| from.eq_ignore_ascii_case(host))
-}
-
-/// The same to somebody who may not change anything. The body must be declared as JSON: a web page cannot send that to another
-/// origin without being asked, so no page that an operator happens to visit changes anything here.
-pub(super) fn refuse_change(request: &HttpRequest, api: &AdminApi) -> Option<HttpResponse> {
-    refuse(request, api).or_else(|| {
-        let error = || json!({ "error": "Content-Type must be application/json" });
-        let refusal = || HttpResponse::UnsupportedMediaType().json(error());
-        (!body::is_declared_as(request, "application/json")).then(refusal)
-    })
 }
 
 /// Whether the connection has a certificate: any of `admin.tls.client_ca_file` is an operator's.
