@@ -19,7 +19,7 @@ pub async fn get(request: HttpRequest, api: Data<AdminApi>) -> HttpResponse {
     let exchange = &api.exchange;
     let introspector = exchange.subject_tokens.introspector().map(Introspector::guard);
     let definitions = exchange.definitions();
-    let mut partners: Vec<&Partner> = definitions.partners.iter().collect();
+    let mut partners: Vec<&Partner> = definitions.partners.iter().map(AsRef::as_ref).collect();
     partners.sort_unstable_by_key(|partner| &partner.id);
     HttpResponse::Ok().json(json!({
         "home": {

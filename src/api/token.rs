@@ -156,7 +156,7 @@ fn report_failure(api: &PublicApi, error: &TokenError, millis: u64) {
         api.metrics.refused(code, "");
     }
     match error.fault() {
-        Fault::Caller => tracing::info!(code, leg, millis, %error, "token refused"),
+        Fault::Caller => tracing::info!(code, leg, millis, %error, %runbook, "token refused"),
         Fault::Outage => tracing::warn!(code, leg, millis, %error, %runbook, "token not available"),
         Fault::Operator => {
             tracing::error!(code, leg, millis, %error, %runbook, "token failed: needs an operator");

@@ -21,11 +21,13 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::api::files::{Certificate, FilesRead};
 use crate::api::{AdminApi, AdminToken, FormKey, PublicApi, Readiness, ReloadRequests, Reloads, openapi};
-use crate::cache::{self, TokenCache};
+use crate::cache::{self, RedisTier, TokenCache};
+use crate::client::ClientRegistry;
 use crate::clock::Clock;
-use crate::config::{Configuration, KeyFile, PartnerFile, Problem};
+use crate::config::{Configuration, KeyFile, PartnerFile, Problem, UnusablePartner};
 use crate::exchange::{Definitions, Exchange, Parts};
 use crate::home::{HomeKeys, RemoteKeys, SecurityTokens, SigningKeys};
+use crate::idm::Idm;
 use crate::jose::{Algorithm, SigningKey};
 use crate::oauth::security_token::SecurityTokenSource;
 use crate::partner::PartnerRegistry;
@@ -33,6 +35,7 @@ use crate::random::RequestIds;
 use crate::server::{self, Running, ServerError, ServerSettings};
 use crate::telemetry::audit::AuditLog;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 pub use probe::Probe;
 
 use inventory::{certificates, client_certificate};
@@ -61,6 +64,14 @@ impl App {
         Wiring::new(configuration, clock, Metrics::new()).app()
     }
 
+    /// What of the files cannot be used, of the broker's own and of each partner's. Keys and certificates that are there and
+    /// are no good come to light when they are put to use. Calls nobody. Must be called within a tokio runtime.
+    pub fn faults(configuration: &Configuration, clock: &Clock) -> (Vec<Problem>, Vec<UnusablePartner>) {
+        let mut wiring = Wiring::new(configuration, clock, Metrics::new());
+        let components = wiring.components();
+        (wiring.problems, components.unusable)
+    }
+
     /// The use case, for who asks it without a listener.
     pub fn exchange(&self) -> Arc<Exchange> {
         Arc::clone(&self.public.exchange)
@@ -86,6 +97,19 @@ impl App {
     }
 }
 
+/// What an app is put together from.
+struct Components {
+    home_idm: Option<Arc<Idm>>,
+    home_keys: Option<HomeKeys>,
+    clients: ClientRegistry,
+    partners: KnownPartners,
+    /// Those whose file cannot be used.
+    unusable: Vec<UnusablePartner>,
+    redis: Option<RedisTier>,
+    server: ServerSettings,
+    traces: Traces,
+}
+
 /// Wiring in progress: problems are collected, so that an operator sees all of them at once.
 struct Wiring<'c> {
     configuration: &'c Configuration,
@@ -100,16 +124,29 @@ impl<'c> Wiring<'c> {
         Self { configuration, clock, metrics, signing: Vec::new(), problems: Vec::new() }
     }
 
-    fn app(mut self) -> Result<App, Vec<Problem>> {
+    /// Everything that can be wrong by itself.
+    fn components(&mut self) -> Components {
         self.signing = self.signing_keys();
         let home_idm = self.home_idm();
-        let keys = home_idm.as_ref().and_then(|idm| self.home_keys(idm));
+        let home_keys = home_idm.as_ref().and_then(|idm| self.home_keys(idm));
         let clients = self.clients();
         let (partners, unusable) = self.partners(&KnownPartners::default());
+        Components {
+            home_idm,
+            home_keys,
+            clients,
+            partners,
+            unusable,
+            redis: self.redis(),
+            server: self.server(),
+            traces: self.traces(),
+        }
+    }
+
+    fn app(mut self) -> Result<App, Vec<Problem>> {
+        let Components { home_idm, home_keys: keys, clients, partners, unusable, redis, server, traces } =
+            self.components();
         self.problems.extend(unusable.into_iter().flat_map(|partner| partner.problems));
-        let redis = self.redis();
-        let server = self.server();
-        let traces = self.traces();
         let (Some(idm), Some(keys), true) = (home_idm, keys, self.problems.is_empty()) else {
             return Err(self.problems);
         };

@@ -19,6 +19,8 @@ pub(super) struct KnownPartners(BTreeMap<String, KnownPartner>);
 #[derive(Debug, Clone)]
 struct KnownPartner {
     fingerprint: [u8; 16],
+    /// Of what its file says alone.
+    file: [u8; 16],
     partner: Arc<Partner>,
     /// What we show there.
     certificate: Option<Certificate>,
@@ -62,15 +64,21 @@ impl Wiring<'_> {
         let mut partners = BTreeMap::new();
         for file in &self.configuration.partners {
             let before = self.problems.len();
-            let fingerprint = self.fingerprint(file);
-            let same = known.0.get(&file.id).filter(|known| known.fingerprint == fingerprint).cloned();
+            let whole = self.fingerprint(file);
+            let same = known.0.get(&file.id).filter(|known| known.fingerprint == whole).cloned();
             let partner = same.or_else(|| {
                 let mut partner = self.partner(file)?;
                 if let Some(before) = known.0.get(&file.id) {
                     partner.history = Arc::clone(&before.partner.history);
                 }
                 let certificate = client_certificate(&file.id, &file.client);
-                Some(KnownPartner { fingerprint, partner: Arc::new(partner), certificate })
+                let of_file = fingerprint(file, "");
+                Some(KnownPartner {
+                    fingerprint: whole,
+                    file: of_file,
+                    partner: Arc::new(partner),
+                    certificate,
+                })
             });
             match partner {
                 Some(partner) => drop(partners.insert(file.id.clone(), partner)),
@@ -81,6 +89,34 @@ impl Wiring<'_> {
             }
         }
         self.keep_what_served(known, &mut partners, &mut unusable);
+        (KnownPartners(partners), unusable)
+    }
+
+    /// While `[server]` or `[home]` wait for a restart no partner can be made anew, because it would be made of half of what is
+    /// said there. One whose file is gone, or says that it is off, needs nothing of it: it is served no more.
+    pub(super) fn partners_that_stay(&self, known: &KnownPartners) -> (KnownPartners, Vec<UnusablePartner>) {
+        let mut unusable = self.configuration.unusable_partners.clone();
+        let mut partners = known.0.clone();
+        partners.retain(|id, _| {
+            unusable.iter().any(|bad| bad.id == *id)
+                || self.configuration.partners.iter().any(|file| file.id == *id && file.enabled)
+        });
+        for file in &self.configuration.partners {
+            let same = partners.get(&file.id).is_some_and(|known| known.file == fingerprint(file, ""));
+            if file.enabled && !same {
+                unusable.push(UnusablePartner {
+                    id: file.id.clone(),
+                    problems: vec![Problem {
+                        file: file.path.display().to_string(),
+                        key: String::new(),
+                        problem:
+                            "cannot be put in force while a change of [server] or [home] waits for a restart"
+                                .to_owned(),
+                        remedy: "restart the broker, or take that change back".to_owned(),
+                    }],
+                });
+            }
+        }
         (KnownPartners(partners), unusable)
     }
 
@@ -117,30 +153,12 @@ impl Wiring<'_> {
 
     /// Changes with everything that a partner is made of, secrets included.
     fn fingerprint(&self, file: &config::PartnerFile) -> [u8; 16] {
-        let secret = match &file.client.authentication {
-            config::Authentication::ClientSecretBasic { secret, .. }
-            | config::Authentication::ClientSecretPost { secret } => secret.expose(),
-            config::Authentication::PrivateKeyJwt(assertion) => {
-                assertion.key.as_ref().map_or("", |key| key.content.expose())
-            }
-            config::Authentication::TlsClientAuth { key, .. } => key.content.expose(),
-            config::Authentication::None => "",
-        };
         let signs_assertions = matches!(&file.client.authentication,
             config::Authentication::PrivateKeyJwt(assertion) if assertion.key.is_none());
         let signing = self.signing.first().filter(|_| signs_assertions);
         let signing = signing.map(|key| key.public_jwk().to_string()).unwrap_or_default();
         let Configuration { server, home, .. } = self.configuration;
-        // `Debug` shows everything but secrets.
-        let plain = format!("{file:?} {:?} {:?}", server.request_timeout, home.subject_claims);
-        digest_of_parts(
-            &[plain, signing]
-                .each_ref()
-                .map(String::as_bytes)
-                .into_iter()
-                .chain([secret.as_bytes()])
-                .collect::<Vec<_>>(),
-        )
+        fingerprint(file, &format!("{signing} {:?} {:?}", server.request_timeout, home.subject_claims))
     }
 
     pub(super) fn partner(&mut self, file: &config::PartnerFile) -> Option<Partner> {
@@ -199,4 +217,19 @@ impl Wiring<'_> {
 /// The name of the guard before a partner's revocation endpoint.
 pub(super) fn revocation_guard(partner: &str) -> String {
     format!("{partner}:revocation")
+}
+
+/// Changes with what a partner's file says, secrets included, and with what it is used with.
+fn fingerprint(file: &config::PartnerFile, with: &str) -> [u8; 16] {
+    let secret = match &file.client.authentication {
+        config::Authentication::ClientSecretBasic { secret, .. }
+        | config::Authentication::ClientSecretPost { secret } => secret.expose(),
+        config::Authentication::PrivateKeyJwt(assertion) => {
+            assertion.key.as_ref().map_or("", |key| key.content.expose())
+        }
+        config::Authentication::TlsClientAuth { key, .. } => key.content.expose(),
+        config::Authentication::None => "",
+    };
+    // `Debug` shows everything but secrets.
+    digest_of_parts(&[format!("{file:?}").as_bytes(), with.as_bytes(), secret.as_bytes()])
 }

@@ -1,6 +1,7 @@
 //! Files that change while the broker runs: partners, clients, rules, secrets and keys. All that is read again is put in
-//! place at once, and only if it is whole: a bad partner file leaves that partner as it was, a bad broker file leaves all as
-//! it was. Nobody is answered by half of one state and half of another.
+//! place only if it is whole: a bad partner file leaves that partner as it was, a bad broker file leaves all as it was. Partners,
+//! clients and rules change in one moment, so that nobody is answered by half of one state and half of another; the keys and
+//! secrets that they are used with, in the moment before.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -146,7 +147,7 @@ impl Reloader {
 
     fn reload(&mut self) -> ReloadReport {
         self.seen = self.look();
-        let outcome = config::load_again(&self.sources)
+        let outcome = config::load_tolerating_partners(&self.sources)
             .map_err(|problems| problems.into_iter().collect())
             .and_then(|configuration| self.apply(&configuration));
         let report = match outcome {
@@ -200,7 +201,7 @@ impl Reloader {
         let (partners, unusable) = if are_as_started {
             wiring.partners(&self.replaced.partners)
         } else {
-            (self.replaced.partners.clone(), configuration.unusable_partners.clone())
+            wiring.partners_that_stay(&self.replaced.partners)
         };
         let problems = unusable.iter().flat_map(|partner: &UnusablePartner| &partner.problems);
         let mut report = ReloadReport { problems: told(problems), ..ReloadReport::default() };
@@ -208,9 +209,6 @@ impl Reloader {
         report.restart.clone_from(&restart);
         let signing = SigningKeys::new(&wiring.signing);
 
-        let clients = self.replaced.exchange.definitions().clients.replaced_by(clients);
-        let partners_registry = PartnerRegistry::new(partners.all());
-        self.replaced.exchange.redefine(Definitions { clients, partners: partners_registry, rules });
         self.replaced.exchange.security_tokens.sign_with(signing);
         if let Some(registration) = registration.filter(|_| are_as_started) {
             self.replaced.exchange.security_tokens.idm().authenticate_as(registration);
@@ -218,6 +216,10 @@ impl Reloader {
         if let Some(keys) = sealing {
             self.replaced.cache.seal_with(&keys);
         }
+        // After the keys and secrets that they are used with.
+        let clients = self.replaced.exchange.definitions().clients.replaced_by(clients);
+        let partners_registry = PartnerRegistry::new(partners.all());
+        self.replaced.exchange.redefine(Definitions { clients, partners: partners_registry, rules });
         for (shown, renewed) in self.replaced.listeners.iter().zip(&renewed) {
             if let (Some(shown), Some(renewed)) = (shown, renewed) {
                 shown.show(renewed);

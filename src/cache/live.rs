@@ -88,7 +88,7 @@ mod tests {
             let mut entry = [0; 16];
             entry[..1].copy_from_slice(&partner.as_bytes()[..1]);
             let key = CacheKey { user: [user; 16], entry };
-            assert!(self.cache.keep(&key, token, None, self.cache.fence(), None).await.is_some());
+            assert!(self.cache.keep(&key, token, [None; 2], self.cache.fence(), None).await.is_some());
         }
 
         async fn count(&self, partner: &str) -> usize {

@@ -79,7 +79,7 @@ pub struct TokenCache {
     revocations: Revocations,
     signals: Signals,
     /// Held by who looks through the whole memory.
-    searching: tokio::sync::Mutex<()>,
+    searching: Arc<tokio::sync::Mutex<()>>,
     /// Held by who counts what is there.
     counting: Arc<tokio::sync::Mutex<Option<live::Counted>>>,
     /// Whether the generations of the other replicas were asked for.
@@ -115,7 +115,7 @@ impl TokenCache {
             marks: Marks::default(),
             revocations: Revocations::default(),
             signals: Signals::default(),
-            searching: tokio::sync::Mutex::default(),
+            searching: Arc::default(),
             counting: Arc::default(),
             clock,
         }
@@ -240,12 +240,12 @@ impl TokenCache {
 
     /// Keeps what was obtained since `fence`, in Redis first: a refresh token that replaced another is written down before
     /// its access token is used. `None`: the user was purged meanwhile, or, as far as can be told, may have been: the lock
-    /// was not ours any more. The token must not be used. `session`: of the home IdM, which has obtained it.
+    /// was not ours any more. The token must not be used. `handles`: the session and the account that have obtained it.
     pub async fn keep(
         &self,
         key: &CacheKey,
         token: CachedToken,
-        session: Option<[u8; 8]>,
+        handles: [Option<[u8; 8]>; 2],
         fence: Fence,
         lock: Option<&Lock>,
     ) -> Option<Kept> {
@@ -259,12 +259,14 @@ impl TokenCache {
             // Side by side: one round trip's time.
             let noted_for = lifetime.max(now.until(token.expires_at));
             let noted = redis.note_issued(key, &token, noted_for);
-            let session = async {
-                if let Some(session) = session {
-                    redis.note_session(session, &key.user, noted_for).await;
+            let note = async |handle: Option<[u8; 8]>| {
+                if let Some(handle) = handle {
+                    redis.note_session(handle, &key.user, noted_for).await;
                 }
             };
-            let (kept, (), ()) = tokio::join!(redis.keep(lock, &token, lifetime), noted, session);
+            let [session, account] = handles;
+            let kept = redis.keep(lock, &token, lifetime);
+            let (kept, (), (), ()) = tokio::join!(kept, noted, note(session), note(account));
             if kept == Some(false) {
                 return None;
             }
@@ -323,9 +325,14 @@ impl TokenCache {
         if let Some(Some(issued)) = answer {
             return Ok(Some(issued));
         }
-        let _one_at_a_time = self.searching.lock().await;
+        let one_at_a_time = Arc::clone(&self.searching).lock_owned().await;
         let (this, token) = (Arc::clone(self), Token::from(token));
-        let found = tokio::task::spawn_blocking(move || this.memory.find(TokenRef::from(&token))).await;
+        // The search holds the lock until it is done, also when whoever asked has stopped waiting.
+        let search = move || {
+            let _one_at_a_time = one_at_a_time;
+            this.memory.find(TokenRef::from(&token))
+        };
+        let found = tokio::task::spawn_blocking(search).await;
         match (found.ok().flatten(), answer) {
             (Some(issued), _) => Ok(Some(issued)),
             (None, Some(_)) => Ok(None),

@@ -22,7 +22,7 @@ pub enum Revoked {
     Token([u8; 16]),
     /// All tokens of a user.
     User([u8; 16]),
-    /// All tokens of a session (`sid`), by the start of its digest.
+    /// All tokens of a session (`sid`), or of an account (`sub`) whose user goes by another name, by the start of its digest.
     Session([u8; 8]),
 }
 
@@ -46,6 +46,8 @@ pub struct Presented {
     pub user: [u8; 16],
     /// Its session, if it names one.
     pub session: Option<[u8; 8]>,
+    /// Its account (`sub`), if another claim names its user.
+    pub account: Option<[u8; 8]>,
     /// Its `iat`; without one it counts as older than anything.
     pub issued_at: Option<Timestamp>,
 }
@@ -147,7 +149,10 @@ impl Revocations {
         let before = |what| known.get(&what).is_some_and(|times| issued_at <= times.at.unix_millis());
         known.contains_key(&Revoked::Token(presented.token))
             || before(Revoked::User(presented.user))
-            || presented.session.is_some_and(|session| before(Revoked::Session(session)))
+            || [presented.session, presented.account]
+                .into_iter()
+                .flatten()
+                .any(|handle| before(Revoked::Session(handle)))
     }
 
     /// Takes note of one. Of two about the same user or session the later counts.
@@ -230,7 +235,13 @@ mod tests {
     }
 
     fn presented(issued_at: Option<i64>) -> Presented {
-        Presented { token: [1; 16], user: [2; 16], session: Some([3; 8]), issued_at: issued_at.map(at) }
+        Presented {
+            token: [1; 16],
+            user: [2; 16],
+            session: Some([3; 8]),
+            account: Some([5; 8]),
+            issued_at: issued_at.map(at),
+        }
     }
 
     fn revocations(all: &[(Revoked, i64)]) -> Revocations {
@@ -257,6 +268,7 @@ mod tests {
             (vec![(user, 1000), (user, 900)], Some(950), true),
             (vec![(session, 1000)], Some(999), true),
             (vec![(session, 1000)], Some(1001), false),
+            (vec![(Revoked::Session([5; 8]), 1000)], Some(999), true),
             (others.map(|other| (other, 1000)).to_vec(), Some(900), false),
         ] {
             let concerned = revocations(&known).concern(&presented(issued_at));
@@ -289,6 +301,7 @@ mod tests {
             token: [0; 16],
             user: user(number),
             session: None,
+            account: None,
             issued_at: Some(at(issued_at)),
         };
         assert!(revocations.concern(&of(0, 999)), "whose revocation was forgotten");

@@ -56,7 +56,7 @@ impl ConfigurationOptions {
             environment: environment(),
             overrides,
             partners: self.partners,
-            awaits_partners: false,
+            may_name_unknown_partners: false,
         }
     }
 }

@@ -21,7 +21,10 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     } else {
         File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text))
     };
-    length.with_context(|| format!("{} cannot be read", path.display()))?;
+    let length = length.with_context(|| format!("{} cannot be read", path.display()))?;
+    if length as u64 == MAX_FILE_BYTES {
+        bail!("{} is larger than any token response", path.display());
+    }
     Ok(text)
 }
 

@@ -99,7 +99,15 @@ pub struct Sources {
     /// The directory of the partner files, from a flag.
     pub partners: Option<PathBuf>,
     /// Whether a client or a rule may name a partner that has no file yet: for who is about to write it.
-    pub awaits_partners: bool,
+    pub may_name_unknown_partners: bool,
+}
+
+impl Configuration {
+    /// The file that an operator changes: the last one, which counts most.
+    pub fn broker_file(&self) -> String {
+        let last = self.sources.files.last();
+        last.map_or_else(|| "the broker file".to_owned(), |path| path.display().to_string())
+    }
 }
 
 impl Sources {
@@ -217,7 +225,7 @@ impl Default for PartnersTable {
 /// # Errors
 /// Every problem of every file.
 pub fn load(sources: &Sources) -> Result<Configuration, Problems> {
-    let mut loaded = load_again(sources)?;
+    let mut loaded = load_tolerating_partners(sources)?;
     let partners = loaded.unusable_partners.drain(..);
     let problems: Vec<Problem> = partners.flat_map(|partner| partner.problems).collect();
     if problems.is_empty() { Ok(loaded) } else { Err(Problems(problems)) }
@@ -228,7 +236,7 @@ pub fn load(sources: &Sources) -> Result<Configuration, Problems> {
 ///
 /// # Errors
 /// Every problem of the broker's own files.
-pub fn load_again(sources: &Sources) -> Result<Configuration, Problems> {
+pub fn load_tolerating_partners(sources: &Sources) -> Result<Configuration, Problems> {
     let mut problems = Vec::new();
     let mut tree = broker_tree(sources, &mut problems);
     let Some(table) = read::read::<BrokerTable>(&mut tree, &mut problems) else {
@@ -250,7 +258,7 @@ pub fn load_again(sources: &Sources) -> Result<Configuration, Problems> {
     let required = sources.partners.is_some() || findings.is_stated("partners.directory");
     let files = partner_paths(&partners_directory, required, &mut findings);
     let mut known: BTreeSet<String> = files.iter().filter_map(|path| id_of(path)).collect();
-    if sources.awaits_partners {
+    if sources.may_name_unknown_partners {
         known.extend(clients::partners(&table.clients).chain(rules::partners(&table.rules)).cloned());
     }
     let rules = rules::resolve(table.rules, &clients::ids(&table.clients), &known, &mut findings);

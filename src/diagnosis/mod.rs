@@ -89,8 +89,11 @@ impl File {
     }
 }
 
-/// Tables that only the broker's file has.
-const BROKER_TABLES: [&str; 5] = ["home", "server", "signing", "cache", "clients"];
+/// Tables of the broker's file. None of a partner's has such a name.
+const BROKER_TABLES: [&str; 12] = [
+    "server", "admin", "log", "audit", "traces", "secrets", "partners", "home", "signing", "cache",
+    "clients", "rules",
+];
 
 impl Cause {
     /// The file that has the key.

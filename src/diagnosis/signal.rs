@@ -55,48 +55,65 @@ pub(super) struct Signal {
 const NO_PRODUCTS: [&str; 2] = ["ts33180", "id-jag"];
 
 impl Signal {
-    /// How specific it is, if it fits: words count more than the product, that more than codes; of two texts the longer.
-    pub(super) fn fit(&self, seen: &Seen<'_>) -> Option<(u32, usize)> {
+    /// How specific it is, if it fits.
+    pub(super) fn fit(&self, seen: &Seen<'_>) -> Option<Fit> {
         let product = self.product_fit(seen)?;
-        let answer = self.answer_fit(seen.refusal)?;
-        let code = fit(&self.code, 1, |code| code == seen.code)?;
-        let reason = fit(&self.reason, 8, |reason| seen.reason.contains(reason))?;
-        Some((product + answer + code + reason, self.text.len() + self.reason.len()))
+        let (text, answer) = self.answer_fit(seen.refusal)?;
+        let code = fit(&self.code, |code| code == seen.code)?;
+        let reason = fit(&self.reason, |reason| seen.reason.contains(reason))?;
+        Some(Fit {
+            words: u8::from(text) + u8::from(reason),
+            product,
+            answer,
+            code,
+            length: self.text.len() + self.reason.len(),
+        })
     }
 
-    fn product_fit(&self, seen: &Seen<'_>) -> Option<u32> {
+    fn product_fit(&self, seen: &Seen<'_>) -> Option<bool> {
         if self.product.is_empty() {
-            return Some(0);
+            return Some(false);
         }
         match seen.product {
-            Some(product) if product == self.product => Some(4),
+            Some(product) if product == self.product => Some(true),
             Some(product) if !NO_PRODUCTS.contains(&product) => None,
             // Which it is, nobody said: its own words may.
-            _ => (!self.text.is_empty()).then_some(0),
+            _ => (!self.text.is_empty()).then_some(false),
         }
     }
 
-    fn answer_fit(&self, refusal: Option<&Refusal>) -> Option<u32> {
+    /// Whether its text fits, and how many of status and `error`.
+    fn answer_fit(&self, refusal: Option<&Refusal>) -> Option<(bool, u8)> {
         let Some(refusal) = refusal else {
-            return (self.status == 0 && self.error.is_empty() && self.text.is_empty()).then_some(0);
+            let wants_one = self.status != 0 || !self.error.is_empty() || !self.text.is_empty();
+            return (!wants_one).then_some((false, 0));
         };
-        let status = if self.status == 0 {
-            0
-        } else if self.status == refusal.status {
-            2
-        } else {
+        if self.status != 0 && self.status != refusal.status {
             return None;
-        };
-        let error = fit(&self.error, 2, |error| refusal.error.eq_ignore_ascii_case(error))?;
-        let text = fit(&self.text, 8, |text| refusal.says(text))?;
-        Some(status + error + text)
+        }
+        let error = fit(&self.error, |error| refusal.error.eq_ignore_ascii_case(error))?;
+        let text = fit(&self.text, |text| refusal.says(text))?;
+        Some((text, u8::from(self.status != 0) + u8::from(error)))
     }
 }
 
-/// What is not stated fits whatever there is.
-fn fit(stated: &str, weight: u32, fits: impl Fn(&str) -> bool) -> Option<u32> {
+/// How specific a signal is that fits. What stands first counts more than all that follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Fit {
+    /// `text` and `reason`.
+    words: u8,
+    product: bool,
+    /// `status` and `error`.
+    answer: u8,
+    code: bool,
+    /// Of the words: the longer say more.
+    length: usize,
+}
+
+/// Whether it is stated and fits; what is not stated fits whatever there is.
+fn fit(stated: &str, fits: impl Fn(&str) -> bool) -> Option<bool> {
     if stated.is_empty() {
-        return Some(0);
+        return Some(false);
     }
-    fits(stated).then_some(weight)
+    fits(stated).then_some(true)
 }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::signal::Signal;
+use super::signal::{Fit, Signal};
 use super::{About, Cause, Leg, Seen};
 
 const TEXT: &str = include_str!("causes.toml");
@@ -17,7 +17,7 @@ pub(super) struct Table {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct Document {
     cause: Vec<Row>,
 }
 
@@ -42,8 +42,8 @@ pub(super) fn table() -> &'static Table {
 
 impl Table {
     pub(super) fn parse(text: &str) -> Result<Self, toml::de::Error> {
-        let file: File = toml::from_str(text)?;
-        let rows = file.cause.into_iter().map(|row| {
+        let document: Document = toml::from_str(text)?;
+        let rows = document.cause.into_iter().map(|row| {
             let Row { name, leg, about, cause, key, remedy, signals } = row;
             (Cause { name, leg, about, cause, key, remedy }, signals)
         });
@@ -57,7 +57,7 @@ impl Table {
             about: About::Unknown,
             cause: format!("Not known: no row of the table of causes describes what the {} IdM said.", leg.as_str()),
             key: None,
-            remedy: "Look at that server's log at that time; what it says there makes a new row of src/diagnosis/causes.toml."
+            remedy: "Look at that server's log at that time; tell the developers of the broker what it says there."
                 .to_owned(),
         });
         Self { rows: Vec::new(), not_known }
@@ -65,7 +65,7 @@ impl Table {
 
     /// The first of the most specific.
     pub(super) fn find(&self, seen: &Seen<'_>) -> &Cause {
-        let mut best: Option<((u32, usize), &Cause)> = None;
+        let mut best: Option<(Fit, &Cause)> = None;
         for (cause, signals) in self.rows.iter().filter(|(cause, _)| cause.leg == seen.leg) {
             let fit = signals.iter().filter_map(|signal| signal.fit(seen)).max();
             if let Some(fit) = fit.filter(|fit| best.is_none_or(|(known, _)| *fit > known)) {

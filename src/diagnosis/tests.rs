@@ -1,10 +1,11 @@
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::table::table;
 use super::*;
 use crate::oauth::refusal::Refusal;
 
-const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 const ERRORS: &str = include_str!("../../docs/errors.md");
 
 fn refusal(status: u16, error: &str, text: &str) -> Refusal {
@@ -129,14 +130,19 @@ fn every_name_key_product_and_code_exists() {
     let rows = &table().rows;
     let names: BTreeSet<&str> = rows.iter().map(|(cause, _)| cause.name.as_str()).collect();
     assert_eq!(names.len(), rows.len(), "a name stands for one cause");
-    let keys: BTreeSet<&str> =
-        CONFIGURATION.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     let presets: BTreeSet<&str> = crate::config::presets().map(|(name, _)| name).collect();
     for (cause, signals) in rows {
-        for segment in cause.key.iter().flat_map(|key| key.split('.')) {
-            let is_table = ["home", "server", "signing", "cache"].contains(&segment);
-            assert!(is_table || keys.contains(segment), "{}: no key {segment}", cause.name);
+        if let (Some(key), Some(file)) = (&cause.key, cause.file()) {
+            let schema = match file {
+                File::Broker => crate::config::schema::broker(),
+                File::Partner => crate::config::schema::partner(),
+            };
+            let schema = schema.to_value();
+            assert!(has_key(&schema, &schema, key), "{}: no key {key} in {file:?}", cause.name);
         }
+        let says_nothing =
+            cause.remedy.to_lowercase().contains("nothing") && cause.remedy.contains("our files");
+        assert!(!says_nothing || cause.key.is_none(), "{}: a key that mends nothing", cause.name);
         assert!(
             !cause.cause.is_empty() && cause.cause.ends_with('.') && cause.remedy.ends_with('.'),
             "{}",
@@ -148,6 +154,97 @@ fn every_name_key_product_and_code_exists() {
             assert!(code.is_empty() || ERRORS.contains(&format!("`{code}`")), "docs/errors.md has no {code}");
         }
     }
+}
+
+/// Whether a file of this schema may have the dotted key.
+fn has_key(root: &Value, schema: &Value, key: &str) -> bool {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return has_key(root, root.pointer(reference.trim_start_matches('#')).unwrap(), key);
+    }
+    let parts = ["allOf", "anyOf", "oneOf"].into_iter().filter_map(|form| schema[form].as_array()).flatten();
+    let mut inside = parts.chain(schema.get("items"));
+    let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
+    let named = schema["properties"].get(first);
+    let here = named.is_some_and(|named| rest.is_none_or(|rest| has_key(root, named, rest)));
+    here || inside.any(|part| has_key(root, part, key))
+}
+
+#[test]
+fn a_key_is_found_where_it_is_and_nowhere_else() {
+    let schemas = [crate::config::schema::broker(), crate::config::schema::partner()];
+    let [broker, partner] = schemas.map(|schema| schema.to_value());
+    for (key, is_brokers, is_partners) in [
+        ("home.client.secret_file", true, false),
+        ("clients.partners", true, false),
+        ("client.secret_file", false, true),
+        ("enabled", false, true),
+        ("home.scopes.map", false, false),
+        ("scopes.map", false, true),
+    ] {
+        assert_eq!(has_key(&broker, &broker, key), is_brokers, "{key}");
+        assert_eq!(has_key(&partner, &partner, key), is_partners, "{key}");
+    }
+    // So that the first table says whose a key is.
+    let tables = |schema: &Value| -> BTreeSet<String> {
+        schema["properties"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .filter(|key| !key.starts_with('#'))
+            .cloned()
+            .collect()
+    };
+    assert_eq!(tables(&broker), BROKER_TABLES.map(str::to_owned).into());
+    assert!(tables(&partner).is_disjoint(&tables(&broker)));
+}
+
+/// A signal by the broker's own words is deaf when those are reworded.
+#[test]
+fn the_brokers_own_words_are_in_its_sources() {
+    let (mut sources, mut places) =
+        (String::new(), vec![std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")]);
+    while let Some(place) = places.pop() {
+        if place.ends_with("src/diagnosis") {
+            continue;
+        }
+        if place.is_dir() {
+            places.extend(std::fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path()));
+        } else if place.extension().is_some_and(|extension| extension == "rs") {
+            sources += &std::fs::read_to_string(place).unwrap();
+        }
+    }
+    let reasons = table().rows.iter().flat_map(|(_, signals)| signals).map(|signal| signal.reason.as_str());
+    for reason in reasons.filter(|reason| !reason.is_empty()) {
+        // A status stands in a place of its own.
+        let constant = reason.trim_end_matches(|character: char| character.is_ascii_digit());
+        assert!(sources.contains(constant), "{reason:?} is said nowhere");
+    }
+}
+
+#[test]
+fn words_count_more_than_the_product_and_that_more_than_the_answer() {
+    let refusal = refusal(400, "invalid_grant", "the words");
+    let seen = Seen::new(Leg::Partner, Some("keycloak"), "code").refused(Some(&refusal)).because("a reason");
+    let signal = |text: &str| toml::from_str::<super::signal::Signal>(text).unwrap().fit(&seen).unwrap();
+    for pair in [
+        r#"text = "the words""#,
+        r#"product = "keycloak"
+           status = 400
+           error = "invalid_grant"
+           code = "code""#,
+        r#"product = "keycloak""#,
+        r#"status = 400
+           error = "invalid_grant"
+           code = "code""#,
+        r#"error = "invalid_grant""#,
+        r#"code = "code""#,
+        "",
+    ]
+    .windows(2)
+    {
+        assert!(signal(pair[0]) > signal(pair[1]), "{pair:?}");
+    }
+    assert!(signal("text = \"the words\"") > signal("text = \"words\""), "the longer");
 }
 
 #[test]

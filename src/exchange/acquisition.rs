@@ -4,7 +4,7 @@
 use super::chain::Chain;
 use super::single_flight::Outcome;
 use super::{ExchangeError, Leg};
-use crate::cache::{CacheKey, CachedToken, Claim, Fence, Kept, Lock};
+use crate::cache::{CacheKey, CachedToken, Claim, Fence, Kept, Lock, Presented};
 
 /// A user who is purged while a token is obtained makes us begin again, this often at most.
 const ATTEMPTS: usize = 2;
@@ -76,8 +76,8 @@ impl Acquisition {
         let fresh = cache.while_locked(lock.as_ref(), self.fresh(last, lock.as_ref())).await;
         match fresh.and_then(|token| self.still_stands(token)) {
             Ok(token) => {
-                let session = self.chain.presented.session;
-                Ok(cache.keep(&self.key, token, session, fence, lock.as_ref()).await)
+                let Presented { session, account, .. } = self.chain.presented;
+                Ok(cache.keep(&self.key, token, [session, account], fence, lock.as_ref()).await)
             }
             Err(error) => {
                 cache.give_up(lock.as_ref()).await;

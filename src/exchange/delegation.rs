@@ -99,7 +99,7 @@ impl Exchange {
             return Err(Denied::MayAct.into());
         }
         let stated = delegation.acting().zip(self.subject_tokens.acting(&delegation)).map(|(id, user)| {
-            let presented = Presented { user, session: None, ..presented(subject) };
+            let presented = Presented { user, session: None, account: None, ..presented(subject) };
             Actor { id: id.to_owned(), identity: user, presented, proof: None }
         });
         // An act that names nobody.

@@ -322,7 +322,7 @@ fn idm_code(error: &IdmError, codes: &IdmCodes) -> &'static str {
         IdmError::Unreachable(_) => codes.unreachable,
         IdmError::NoAnswer => codes.no_answer,
         IdmError::Unavailable { .. } => codes.unavailable,
-        IdmError::Paused(_) => codes.paused,
+        IdmError::Paused(_) | IdmError::AskedJustNow(_) => codes.paused,
         IdmError::Overloaded => codes.overloaded,
         IdmError::Refused(refusal) if refusal.is_about_client() => codes.credentials,
         IdmError::Refused(_) => codes.refused,

@@ -42,7 +42,10 @@ impl ExchangeError {
     /// Whether it only follows from what was before it: that the server is left alone explains nothing.
     pub(super) fn is_aftermath(&self) -> bool {
         matches!(self, Self::TooManyWaiting)
-            || matches!(self.idm(), Some(IdmError::Paused(_) | IdmError::Overloaded))
+            || matches!(
+                self.idm(),
+                Some(IdmError::Paused(_) | IdmError::AskedJustNow(_) | IdmError::Overloaded)
+            )
     }
 
     /// The OAuth error response, if it was one.

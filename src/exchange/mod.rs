@@ -10,6 +10,7 @@ pub mod delegation;
 pub mod error;
 pub mod examination;
 mod explanation;
+mod former_partners;
 pub mod policy;
 mod refusals;
 pub mod renewal;
@@ -39,6 +40,8 @@ use crate::cache::{CacheKey, Kept, Presented, Tier, TokenCache};
 use crate::client::{Client, Credentials};
 use crate::clock::{Clock, Moment};
 use crate::home::{SecurityTokens, Signature, Subject, SubjectTokenError, SubjectTokens};
+use crate::idm::IdmError;
+use crate::jose::JoseError;
 use crate::partner::{Partner, ScopeMask};
 use crate::secret::{Token, TokenDigest, TokenRef};
 use crate::telemetry::metrics::{Metrics, Source};
@@ -49,6 +52,7 @@ use cache_key::Wanted;
 use chain::Chain;
 use deadline::Deadline;
 use delegation::Actor;
+use former_partners::FormerPartners;
 use refusals::Refusals;
 use renewal::{LastPart, Renewals};
 use single_flight::SingleFlight;
@@ -116,6 +120,7 @@ pub struct Exchange {
     delegated_tokens: DelegatedTokens,
     names_users: bool,
     withdrawals: Withdrawals,
+    former: FormerPartners,
     clock: Clock,
     metrics: Metrics,
 }
@@ -190,6 +195,7 @@ impl Exchange {
             delegated_tokens: settings.delegated_tokens,
             names_users: settings.names_users,
             withdrawals: Withdrawals::new(parts.clock.clone(), parts.metrics.clone()),
+            former: FormerPartners::default(),
             clock: parts.clock,
             metrics: parts.metrics,
         }
@@ -203,7 +209,8 @@ impl Exchange {
     /// From the next request on these count. Requests under way go on by what they began with, and what they bring is kept
     /// under the partner's old epoch.
     pub fn redefine(&self, definitions: Definitions) {
-        self.definitions.store(Arc::new(definitions));
+        let before = self.definitions.swap(Arc::new(definitions));
+        self.former.retire(&before.partners, &self.definitions().partners);
     }
 
     /// Tokens that are being obtained now, for those who wait and ahead of time.
@@ -356,6 +363,13 @@ impl Exchange {
                 (outcome, self.clock.moment())
             }
         };
+        // Whoever makes up keys must not make it look like an outage of the home IdM.
+        let outcome = match outcome {
+            Err(ExchangeError::SubjectToken(SubjectTokenError::Home(IdmError::AskedJustNow(_)))) => {
+                Err(SubjectTokenError::Token(JoseError::UnknownKey).into())
+            }
+            outcome => outcome,
+        };
         match outcome.as_ref().map(|subject| subject.signature) {
             Ok(Signature::Remembered) => self.metrics.home_token_remembered(),
             Ok(Signature::Verified) => self.metrics.home_token("verified"),
@@ -463,6 +477,7 @@ fn presented(subject: &Subject<'_>) -> Presented {
         token: subject.digest.half(),
         user: subject.user,
         session: subject.session,
+        account: subject.account,
         issued_at: subject.issued_at,
     }
 }

@@ -12,7 +12,8 @@ use super::{Exchange, ExchangeError, Leg, policy, presented};
 use crate::cache::{CachedToken, Issued, Purge, RedisIsAway, Revocation, Revoked};
 use crate::client::{Client, Credentials};
 use crate::clock::Timestamp;
-use crate::home::{Logout, Subject};
+use crate::home::{Logout, Subject, SubjectTokenError};
+use crate::idm::IdmError;
 use crate::partner::RevocableToken;
 use crate::secret::TokenRef;
 
@@ -57,14 +58,26 @@ impl Exchange {
             Err(RedisIsAway) => Err(ExchangeError::StoreIsAway),
         };
         if nobody_knows.is_err() && self.subject_tokens.would_show(token) {
-            // It may be a partner's. Taken for a home token it is refused here from now on, whatever it is.
-            let until = self.clock.now().plus(self.subject_tokens.longest_lifetime());
-            self.take_back(Revoked::Token(token.digest().half()), self.clock.now(), until).await;
+            // It may be a partner's, and is shown to nobody else. Nothing is remembered of what nobody has verified: whoever
+            // makes up tokens would fill what is known of those that were really taken back.
             return nobody_knows;
         }
         let validation = Box::pin(self.subject_tokens.validate(token));
         match deadline.wait(Leg::Home, validation).await {
             Ok(subject) => self.revoke_home_token(client, &subject, attempt).await,
+            // It will be: by a clock that is behind the home IdM's. Its signature is right.
+            Err(ExchangeError::SubjectToken(SubjectTokenError::NotYetValid)) => {
+                let until = self.clock.now().plus(self.subject_tokens.longest_lifetime());
+                let what = Revoked::Token(token.digest().half());
+                let told = self.take_back(what, self.clock.now(), until).await;
+                if told { Ok(()) } else { Err(ExchangeError::ReplicasNotTold) }
+            }
+            // Its key is not known, and would be if it were the home IdM's.
+            Err(ExchangeError::SubjectToken(SubjectTokenError::Home(IdmError::AskedJustNow(_))))
+                if !self.subject_tokens.may_have_issued(token) =>
+            {
+                nobody_knows
+            }
             Err(error) if error.fault() == Fault::Caller => nobody_knows,
             Err(error) => Err(error),
         }
@@ -125,16 +138,16 @@ impl Exchange {
     pub async fn log_out(&self, logout: &Logout, attempt: &mut Attempt) -> Result<(), ExchangeError> {
         let until = logout.at.plus(self.subject_tokens.longest_lifetime());
         let mut told = true;
-        if let Some(session) = logout.session {
-            told &= self.take_back(Revoked::Session(session), logout.at, until).await;
-        }
-        let users = match &logout.subject {
+        let mut users = match &logout.subject {
             Some(subject) => self.subject_tokens.users_named(subject),
-            None => match logout.session {
-                Some(session) => self.user_of(session).await.into_iter().collect(),
-                None => Vec::new(),
-            },
+            None => Vec::new(),
         };
+        // The account by whose `sub` it is may go by another name in its tokens.
+        let account = logout.subject.as_ref().map(|subject| self.subject_tokens.account_named(subject));
+        for handle in [logout.session, account].into_iter().flatten() {
+            told &= self.take_back(Revoked::Session(handle), logout.at, until).await;
+            users.extend(self.user_of(handle).await);
+        }
         attempt.user = users.first().copied();
         attempt.user_id = logout.subject.clone().filter(|_| self.names_users);
         for user in users {
@@ -146,7 +159,7 @@ impl Exchange {
         if told { Ok(()) } else { Err(ExchangeError::ReplicasNotTold) }
     }
 
-    /// The user of a session that was seen here, or has obtained something anywhere.
+    /// The user of a session, or of an account, that was seen here, or has obtained something anywhere.
     async fn user_of(&self, session: [u8; 8]) -> Option<[u8; 16]> {
         match self.subject_tokens.user_of(session) {
             Some(user) => Some(user),
@@ -202,12 +215,14 @@ impl Exchange {
         }
     }
 
-    /// Nobody, if the partner's definition is another one by now: its server may be another one too.
-    fn tell_partner(&self, partner: &str, epoch: [u8; 8], client: &str, token: RevocableToken) {
+    /// By the definition under which it was obtained: that of today may name another server.
+    fn tell_partner(&self, id: &str, epoch: [u8; 8], client: &str, token: RevocableToken) {
         let definitions = self.definitions();
-        let partner = definitions.partners.get(partner).filter(|partner| partner.epoch.starts_with(&epoch));
-        if let Some(partner) = partner {
-            self.withdrawals.begin(partner, client, token);
+        let of_today =
+            definitions.partners.get(id).filter(|partner| partner.epoch.starts_with(&epoch)).cloned();
+        match of_today.or_else(|| self.former.get(id, epoch)) {
+            Some(partner) => self.withdrawals.begin(&partner, client, token),
+            None => self.withdrawals.nobody_to_tell(id),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Partners are told in the background of tokens that were taken back here (RFC 7009): whoever holds one could use it there
 //! until it ends. Nobody waits for that, and a partner that is away is told later, a bounded number of times.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -14,7 +15,8 @@ use crate::partner::{GrantError, Partner, RevocableToken};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::runbook::Runbook;
 
-/// Tokens that partners are still to be told of. More are not remembered: what a logout must do here it does without.
+/// Tokens that one partner is still to be told of: one that is away must not cost the others their room. More are not
+/// remembered: what a logout must do here it does without.
 const MOST_PENDING: u32 = 10_000;
 /// How often a partner that is away is told of one token: over four minutes.
 const ATTEMPTS: u32 = 8;
@@ -28,7 +30,8 @@ const LEG: &str = "revocation";
 /// What partners are being told.
 #[derive(Debug)]
 pub(super) struct Withdrawals {
-    room: Arc<Semaphore>,
+    /// By partner.
+    rooms: Mutex<HashMap<String, Arc<Semaphore>>>,
     /// Of the process: a worker's ends before it.
     runtime: Handle,
     clock: Clock,
@@ -47,13 +50,12 @@ struct Withdrawal {
 impl Withdrawals {
     /// Must be called within a tokio runtime, which carries them out.
     pub(super) fn new(clock: Clock, metrics: Metrics) -> Self {
-        let room = Arc::new(Semaphore::new(MOST_PENDING as usize));
-        Self { room, runtime: Handle::current(), clock, metrics }
+        Self { rooms: Mutex::default(), runtime: Handle::current(), clock, metrics }
     }
 
     /// Tells `partner` of one of the tokens that it issued for `client`.
     pub(super) fn begin(&self, partner: &Arc<Partner>, client: &str, token: RevocableToken) {
-        let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
+        let Ok(place) = self.room_of(&partner.id).try_acquire_owned() else {
             self.metrics.leg(LEG, &partner.id, "too_many", Duration::ZERO);
             tracing::warn!(
                 partner = partner.id,
@@ -75,15 +77,40 @@ impl Withdrawals {
         });
     }
 
+    /// It was obtained under a definition that nobody knows any more, that of another process.
+    pub(super) fn nobody_to_tell(&self, partner: &str) {
+        self.metrics.leg(LEG, partner, "no_definition", Duration::ZERO);
+        tracing::warn!(
+            partner,
+            "a token was obtained before the partner's file changed and the broker was started anew: it is good there until it ends"
+        );
+    }
+
+    fn room_of(&self, partner: &str) -> Arc<Semaphore> {
+        let mut rooms = self.rooms();
+        let room = || Arc::new(Semaphore::new(MOST_PENDING as usize));
+        Arc::clone(rooms.entry(partner.to_owned()).or_insert_with(room))
+    }
+
+    fn rooms(&self) -> MutexGuard<'_, HashMap<String, Arc<Semaphore>>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How many are to be told still.
     pub(super) fn pending(&self) -> usize {
-        MOST_PENDING as usize - self.room.available_permits()
+        self.rooms().values().map(|room| MOST_PENDING as usize - room.available_permits()).sum()
     }
 
     /// Waits until none is, no longer than `patience`.
     pub(super) async fn finish(&self, patience: Duration) {
-        let all = tokio::time::timeout(patience, self.room.acquire_many(MOST_PENDING)).await;
-        if all.is_err() {
+        let rooms: Vec<_> = self.rooms().values().cloned().collect();
+        let all = async {
+            for room in rooms {
+                // Never closed.
+                let _ = room.acquire_many(MOST_PENDING).await;
+            }
+        };
+        if tokio::time::timeout(patience, all).await.is_err() {
             tracing::warn!(
                 tokens = self.pending(),
                 "stopping before partners could be told of all revoked tokens"
@@ -100,17 +127,19 @@ impl Withdrawal {
             let started = self.clock.monotonic();
             let error = match partner.revoke(&self.token, &self.client).await {
                 // Many have none: then the token ends when it ends.
-                Err(IdmError::Endpoints(why)) => {
+                Err(error) if error.is_of_no_endpoint() => {
                     return tracing::debug!(
                         partner = partner.id,
-                        %why,
+                        %error,
                         "a token is not revoked at its partner"
                     );
                 }
                 Ok(()) => return self.note("ok", started),
                 Err(error) => error,
             };
-            let (is_outage, wait) = (error.is_outage(), error.retry_after());
+            // Metadata that cannot be used now may be used in a minute.
+            let is_outage = error.is_outage() || matches!(error, IdmError::Endpoints(_));
+            let wait = error.retry_after();
             let error = ExchangeError::from(GrantError::Idm(error));
             self.note(error.code(), started);
             if !is_outage || attempt == ATTEMPTS {
@@ -133,5 +162,23 @@ impl Withdrawal {
         let took = self.clock.monotonic().saturating_sub(started);
         self.metrics.leg(LEG, &self.partner.id, code, took);
         self.partner.outcomes.note(LEG, code, took, self.clock.now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_partner_that_is_away_takes_nobody_elses_room() {
+        let (clock, _) = Clock::manual(crate::clock::Timestamp::from_unix_seconds(1000));
+        let withdrawals = Withdrawals::new(clock, Metrics::new());
+        let all = withdrawals.room_of("away").try_acquire_many_owned(MOST_PENDING).unwrap();
+        assert!(withdrawals.room_of("away").try_acquire_owned().is_err());
+        assert!(withdrawals.room_of("well").try_acquire_owned().is_ok());
+        assert_eq!(withdrawals.pending(), MOST_PENDING as usize);
+        drop(all);
+        withdrawals.finish(Duration::from_secs(5)).await;
+        assert_eq!(withdrawals.pending(), 0);
     }
 }

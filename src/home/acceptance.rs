@@ -71,6 +71,12 @@ pub(super) fn session_digest(issuer: &str, sid: &str) -> [u8; 8] {
     digest.first_chunk().copied().unwrap_or_default()
 }
 
+/// Start of the digest of an account of the home IdM.
+pub(super) fn account_digest(issuer: &str, sub: &str) -> [u8; 8] {
+    let digest = digest_of_parts(&[issuer, "account", sub].map(str::as_bytes));
+    digest.first_chunk().copied().unwrap_or_default()
+}
+
 /// Beyond 2106 an `iat` is in the future, and the token not valid yet.
 fn seconds(date: Timestamp) -> Option<NonZeroU32> {
     NonZeroU32::new(u32::try_from(date.unix_seconds()).unwrap_or(u32::MAX))
@@ -191,6 +197,11 @@ pub(super) fn said_by(
         session: claims
             .text("sid")?
             .and_then(|sid| NonZeroU64::new(u64::from_be_bytes(session_digest(&settings.issuer, sid)))),
+        account: claims
+            .get("sub")
+            .and_then(Value::as_str)
+            .filter(|_| claim != "sub")
+            .and_then(|sub| NonZeroU64::new(u64::from_be_bytes(account_digest(&settings.issuer, sub)))),
         times: times(claims, settings.leeway)?,
         origin: Origin::new(Delegation::of(claims)?.is_stated()),
     })
@@ -249,11 +260,11 @@ fn check_broker_named(claims: &Claims, settings: &SubjectTokenSettings) -> Resul
 }
 
 fn times(claims: &Claims, leeway: Duration) -> Result<Times, ClaimError> {
-    let not_after = claims.numeric_date("exp")?.map_or(Timestamp::LAST, |exp| exp.plus(leeway));
+    let not_after = claims.numeric_date("exp")?.map(|exp| exp.plus(leeway));
     let from = [claims.numeric_date("nbf")?, claims.numeric_date("iat")?];
     let not_before =
         from.into_iter().flatten().max().unwrap_or(Timestamp::from_unix_seconds(0)).minus(leeway);
-    Ok(Times { not_before, not_after })
+    Ok(Times::new(not_before, not_after))
 }
 
 pub(super) fn first_text<'c>(

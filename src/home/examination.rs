@@ -151,7 +151,9 @@ impl ClaimCheck {
             Self::Scope => ("scope of the token", "", seen("scope")),
             Self::Identity => ("user", "home.subject_claims", first(claims, &settings.subject_claims)),
         };
-        TokenCheck { name, key, saw, outcome: Some(self.ask(claims, settings, now)) }
+        let outcome = self.ask(claims, settings, now);
+        let key = if outcome == Err(SubjectTokenError::Lifetime) { "home.max_token_lifetime" } else { key };
+        TokenCheck { name, key, saw, outcome: Some(outcome) }
     }
 }
 

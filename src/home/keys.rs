@@ -137,22 +137,23 @@ impl RemoteKeys {
         } else if !algorithms.contains(&token.header().algorithm) {
             return Err(KeyError::Token(JoseError::Algorithm));
         }
-        let failure = self.refresh(known.map(|known| known.at)).await;
-        match (self.current.load_full(), failure) {
-            (Some(fetched), failure) => match fetched.set.verify(token, algorithms) {
+        let not_looked = self.refresh(known.map(|known| known.at)).await;
+        match (self.current.load_full(), not_looked) {
+            (Some(fetched), not_looked) => match fetched.set.verify(token, algorithms) {
                 Ok(_) => Ok(fetched.version),
                 // The key may exist by now: the caller is not to blame while we cannot look.
-                Err(JoseError::UnknownKey) if failure.is_some() => {
-                    Err(failure.map_or(KeyError::Token(JoseError::UnknownKey), KeyError::Unavailable))
+                Err(JoseError::UnknownKey) if not_looked.is_some() => {
+                    Err(not_looked.map_or(KeyError::Token(JoseError::UnknownKey), KeyError::Unavailable))
                 }
                 Err(error) => Err(KeyError::Token(error)),
             },
-            (None, Some(failure)) => Err(KeyError::Unavailable(failure)),
+            (None, Some(not_looked)) => Err(KeyError::Unavailable(not_looked)),
             (None, None) => Err(KeyError::Unavailable(IdmError::NoAnswer)),
         }
     }
 
-    /// Fetches the set unless somebody did since `seen`, or the cooldown lasts. Returns why the last attempt failed.
+    /// Fetches the set unless somebody did since `seen`. Returns why it was not looked at: the last attempt failed, or there was
+    /// one so lately that the cooldown lasts.
     async fn refresh(self: &Arc<Self>, seen: Option<Duration>) -> Option<IdmError> {
         let Ok(place) = Arc::clone(&self.waiting).try_acquire_owned() else {
             return Some(IdmError::Overloaded);
@@ -170,7 +171,8 @@ impl RemoteKeys {
                 if seen.is_some() { keys.cooldown } else { keys.cooldown.min(COOLDOWN_WITHOUT_KEYS) };
             let now = keys.clock.monotonic();
             if let Some(attempt) = last.as_ref().filter(|attempt| now < attempt.at + cooldown) {
-                return attempt.failure.clone();
+                let rest = (attempt.at + cooldown).saturating_sub(now);
+                return Some(attempt.failure.clone().unwrap_or(IdmError::AskedJustNow(rest)));
             }
             let failure = keys.fetch(now).await.err();
             if let Some(error) = &failure {

@@ -28,6 +28,8 @@ pub(super) struct Verified {
     pub(super) issued_at: Option<NonZeroU32>,
     /// Start of the digest of `sid`.
     pub(super) session: Option<NonZeroU64>,
+    /// Start of the digest of `sub`, where another claim names the user: a logout names `sub`.
+    pub(super) account: Option<NonZeroU64>,
     pub(super) origin: Origin,
     pub(super) times: Times,
 }
@@ -56,25 +58,46 @@ impl Origin {
     }
 }
 
-/// The dates of a token, leeway included.
+/// The dates of a token, leeway included, in whole seconds since 1970: half of the room of two moments. A part of a second is
+/// taken off at either end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
-    /// From when on: the later of `nbf` and `iat`; in the past where there is neither.
-    pub(super) not_before: Timestamp,
-    /// Until when: `exp`; the last representable moment where an introspection response left it out.
-    pub(super) not_after: Timestamp,
+    not_before: u32,
+    not_after: u32,
 }
 
+/// Where an introspection response left `exp` out.
+const NO_END: u32 = u32::MAX;
+
 impl Times {
+    /// `not_before`: the later of `nbf` and `iat`; in the past where there is neither. `not_after`: `exp`.
+    pub(super) fn new(not_before: Timestamp, not_after: Option<Timestamp>) -> Self {
+        let seconds = |time: Timestamp| u32::try_from(time.unix_seconds().max(0)).unwrap_or(NO_END - 1);
+        let not_before = seconds(not_before.plus(Duration::from_millis(999)));
+        // Beyond 2106 is too far ahead as well.
+        Self { not_before, not_after: not_after.map_or(NO_END, |end| seconds(end).min(NO_END - 1)) }
+    }
+
+    /// Until when; the last representable moment where nobody says so.
+    pub(super) const fn not_after(&self) -> Timestamp {
+        if self.not_after == NO_END {
+            Timestamp::LAST
+        } else {
+            Timestamp::from_unix_seconds(self.not_after as i64)
+        }
+    }
+
     /// Whether the token counts now.
     pub(super) fn check(&self, now: Timestamp, longest: Duration) -> Result<(), SubjectTokenError> {
-        if now >= self.not_after {
+        let not_after = self.not_after();
+        if now >= not_after {
             return Err(SubjectTokenError::Expired);
         }
-        if self.not_after > now.plus(longest) && self.not_after != Timestamp::LAST {
+        if not_after > now.plus(longest) && self.not_after != NO_END {
             return Err(SubjectTokenError::Lifetime);
         }
-        if now < self.not_before { Err(SubjectTokenError::NotYetValid) } else { Ok(()) }
+        let is_early = now < Timestamp::from_unix_seconds(self.not_before.into());
+        if is_early { Err(SubjectTokenError::NotYetValid) } else { Ok(()) }
     }
 }
 
@@ -114,6 +137,26 @@ mod tests {
     #[test]
     fn what_is_kept_of_each_of_many_tokens_is_small() {
         assert_eq!((size_of::<Verified>(), align_of::<Verified>()), (80, 8));
+    }
+
+    #[test]
+    fn a_part_of_a_second_is_taken_off_at_either_end() {
+        let at = Timestamp::from_unix_millis;
+        let day = Duration::from_secs(86_400);
+        let times = Times::new(at(10_001), Some(at(20_999)));
+        for (now, expected) in [
+            (10_999, Err(SubjectTokenError::NotYetValid)),
+            (11_000, Ok(())),
+            (19_999, Ok(())),
+            (20_000, Err(SubjectTokenError::Expired)),
+        ] {
+            assert_eq!(times.check(at(now), day), expected, "{now}");
+        }
+        let far = Times::new(at(0), Some(Timestamp::from_unix_seconds(i64::from(u32::MAX) + 7)));
+        assert_eq!(far.check(at(5), day), Err(SubjectTokenError::Lifetime), "beyond 2106");
+        assert_eq!(Times::new(at(-5), None).check(at(5), day), Ok(()), "no end");
+        assert_eq!(Times::new(at(-5), None).not_after(), Timestamp::LAST);
+        assert_eq!(Times::new(at(0), Some(at(-1))).check(at(0), day), Err(SubjectTokenError::Expired));
     }
 
     #[test]

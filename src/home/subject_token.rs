@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use quick_cache::sync::Cache;
 
-use super::acceptance::{SubjectTokenSettings, check_type, first_text, judge, judge_stated, user_digest};
+use super::acceptance::{
+    SubjectTokenSettings, account_digest, check_type, first_text, judge, judge_stated, user_digest,
+};
 use super::delegation::{self, Delegation};
 use super::introspection::{self, IntrospectionMode, Introspector};
 use super::keys::{HomeKeys, KeyError};
@@ -34,6 +36,8 @@ pub struct Subject<'t> {
     pub issued_at: Option<Timestamp>,
     /// Start of the digest of the session that it belongs to (`sid`), if it says so.
     pub session: Option<[u8; 8]>,
+    /// Start of the digest of its account (`sub`), if another claim names its user.
+    pub account: Option<[u8; 8]>,
     /// Until when it can count.
     pub expires_at: Timestamp,
     /// Whether it says who acts for the user, or who may ([`Delegation`]).
@@ -118,7 +122,7 @@ pub struct SubjectTokens {
     keys: HomeKeys,
     introspector: Option<Introspector>,
     remembered: RememberedTokens,
-    /// Whose session it is: a logout may name nothing else.
+    /// Whose session or account it is: a logout may name nothing else.
     sessions: Cache<[u8; 8], [u8; 16]>,
     pub(super) clock: Clock,
 }
@@ -207,10 +211,10 @@ impl SubjectTokens {
         Ok(verified.subject(token, digest, signature, None))
     }
 
-    /// A logout may name nothing but the session.
+    /// A logout may name nothing but the session, or the account.
     fn note_session(&self, verified: &Verified) {
-        if let Some(session) = verified.session {
-            self.sessions.insert(session.get().to_be_bytes(), verified.user);
+        for handle in [verified.session, verified.account].into_iter().flatten() {
+            self.sessions.insert(handle.get().to_be_bytes(), verified.user);
         }
     }
 
@@ -218,6 +222,14 @@ impl SubjectTokens {
     pub fn would_show(&self, token: TokenRef<'_>) -> bool {
         let is_opaque = || matches!(UnverifiedToken::parse(token.expose()), Err(JoseError::Malformed(_)));
         self.introspector.is_some() && is_opaque()
+    }
+
+    /// Whether the home IdM is, by the word of the token itself, the one that issued it.
+    pub fn may_have_issued(&self, token: TokenRef<'_>) -> bool {
+        UnverifiedToken::parse(token.expose()).is_ok_and(|token| {
+            let issuer = token.unverified_claims().text("iss");
+            issuer.is_ok_and(|issuer| issuer.is_none_or(|issuer| issuer == self.settings.issuer))
+        })
     }
 
     /// The name and the claims of a validated subject, for who has to tell them to somebody.
@@ -267,7 +279,12 @@ impl SubjectTokens {
             .collect()
     }
 
-    /// The user whose token of this session was seen here last.
+    /// What stands for the account of this `sub`, as in [`Subject::account`].
+    pub fn account_named(&self, sub: &str) -> [u8; 8] {
+        account_digest(&self.settings.issuer, sub)
+    }
+
+    /// The user whose token of this session, or this account, was seen here last.
     pub fn user_of(&self, session: [u8; 8]) -> Option<[u8; 16]> {
         self.sessions.get(&session)
     }
@@ -306,9 +323,9 @@ impl Verified {
         signature: Signature,
         introspected: Option<Arc<Claims>>,
     ) -> Subject<'_> {
-        let Self { user, identity, issued_to, issued_at, session, times, origin } = self;
+        let Self { user, identity, issued_to, issued_at, session, account, times, origin } = self;
         let issued_to = (issued_to != [0; 16]).then_some(issued_to);
-        let session = session.map(|digest| digest.get().to_be_bytes());
+        let [session, account] = [session, account].map(|it| it.map(|digest| digest.get().to_be_bytes()));
         let issued_at = issued_at.map(|seconds| Timestamp::from_unix_seconds(seconds.get().into()));
         Subject {
             user,
@@ -316,7 +333,8 @@ impl Verified {
             issued_to,
             issued_at,
             session,
-            expires_at: times.not_after,
+            account,
+            expires_at: times.not_after(),
             delegates: origin.delegates(),
             token,
             digest,

@@ -2,11 +2,11 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
@@ -177,6 +177,7 @@ impl Look {
     }
 
     /// With no client certificate: what the server shows comes before it asks for ours.
+    #[expect(clippy::disallowed_methods, reason = "how long a thread is held is no time of the broker's")]
     fn shake_hands(
         &self,
         mut stream: TcpStream,
@@ -201,14 +202,21 @@ impl Look {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host).map_err(|_| ConnectFault::OtherName)?;
         let mut connection = ClientConnection::new(Arc::new(config), name).map_err(tls)?;
-        for set in [TcpStream::set_read_timeout, TcpStream::set_write_timeout] {
-            set(&stream, Some(self.limit)).map_err(|_| ConnectFault::Tcp)?;
-        }
+        let started = Instant::now();
         while connection.is_handshaking() {
-            connection.complete_io(&mut stream).map_err(|error| match error.kind() {
-                ErrorKind::InvalidData => ConnectFault::of(&error),
-                _ => ConnectFault::Tls,
-            })?;
+            // Of the whole, not of one read: a server that sends byte after byte would never end it.
+            let left = self.limit.checked_sub(started.elapsed()).filter(|left| !left.is_zero());
+            let left = left.ok_or(ConnectFault::Tls)?;
+            for set in [TcpStream::set_read_timeout, TcpStream::set_write_timeout] {
+                set(&stream, Some(left)).map_err(|_| ConnectFault::Tcp)?;
+            }
+            if connection.wants_write() {
+                connection.write_tls(&mut stream).map_err(|_| ConnectFault::Tls)?;
+                continue;
+            }
+            let read = connection.read_tls(&mut stream).map_err(|_| ConnectFault::Tls)?;
+            let processed = connection.process_new_packets().map_err(|error| of_tls(&error));
+            processed.and(if read == 0 { Err(ConnectFault::Tls) } else { Ok(()) })?;
         }
         Ok(())
     }
@@ -366,6 +374,29 @@ mod tests {
         });
         let url = Url::parse(&format!("https://localhost:{}", address.port())).unwrap();
         (Look { url, ca_pem: Some(ca.pem().into_bytes().into()), limit: Duration::from_secs(5) }, address)
+    }
+
+    #[test]
+    fn a_server_that_sends_byte_after_byte_is_left() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, gone) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // A handshake record of 16 KiB, that comes in time, each byte of it.
+            let record = [0x16, 3, 3, 0x40, 0].into_iter().chain(std::iter::repeat(0));
+            for byte in record {
+                thread::sleep(Duration::from_millis(20));
+                if stream.write_all(&[byte]).is_err() {
+                    break;
+                }
+            }
+            sender.send(()).unwrap();
+        });
+        let url = Url::parse(&format!("https://localhost:{}", address.port())).unwrap();
+        let look = Look { url, ca_pem: None, limit: Duration::from_millis(200) };
+        assert_eq!(look.at(&[address]).2, Some(ConnectFault::Tls));
+        gone.recv_timeout(Duration::from_secs(20)).expect("the connection ends");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::IdmError;
+use super::error::{NONE_DISCOVERED, NONE_STATED};
 use crate::clock::Clock;
 use crate::http::{HttpClient, is_at, is_same_site};
 use crate::json::quoted;
@@ -130,8 +131,7 @@ impl Endpoints {
             return Ok(stated.to_owned());
         }
         let known = self.known(http, |metadata| discovered(metadata).is_some()).await?;
-        let endpoint = discovered(&known.metadata)
-            .ok_or(IdmError::Endpoints("discovery names no such endpoint; state it in the file".into()))?;
+        let endpoint = discovered(&known.metadata).ok_or(IdmError::Endpoints(NONE_DISCOVERED.into()))?;
         // A partner's metadata must not make us call, with credentials and tokens, whom it likes (server-side request forgery).
         let (issuer, hosts) = (&self.settings.issuer, &self.settings.endpoint_hosts);
         if !is_same_site(issuer, endpoint) && !is_at(hosts, endpoint) {
@@ -148,7 +148,7 @@ impl Endpoints {
         enough: impl Fn(&IdmMetadata) -> bool,
     ) -> Result<Arc<Known>, IdmError> {
         if !self.settings.discovery {
-            return Err(IdmError::Endpoints("discovery is off and the endpoint is not stated".into()));
+            return Err(IdmError::Endpoints(NONE_STATED.into()));
         }
         if let Some(known) = self.discovered.fresh() {
             return Ok(known);

@@ -9,6 +9,11 @@ use crate::oauth::refusal::Refusal;
 /// A queue that was full is not a moment later, and is soon: either the server is fast, or the queue is gone.
 const WHEN_OVERLOADED: Duration = Duration::from_secs(1);
 
+/// Its metadata says that it has none.
+pub(super) const NONE_DISCOVERED: &str = "discovery names no such endpoint; state it in the file";
+/// The file says that it has none.
+pub(super) const NONE_STATED: &str = "discovery is off and the endpoint is not stated";
+
 /// The outcome of a call that brought no token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdmError {
@@ -32,6 +37,9 @@ pub enum IdmError {
     /// It failed again and again, so it is not asked for this long.
     #[error("it keeps failing, so it is left alone for a while")]
     Paused(Duration),
+    /// It was asked for the same a moment ago, and answered; it is asked again after so long.
+    #[error("it was asked a moment ago, and is not asked again so soon")]
+    AskedJustNow(Duration),
     /// As many calls as allowed are under way there, and as many wait for their turn.
     #[error("too many requests wait for it")]
     Overloaded,
@@ -55,6 +63,7 @@ impl IdmError {
                 | Self::NoAnswer
                 | Self::Unavailable { .. }
                 | Self::Paused(_)
+                | Self::AskedJustNow(_)
                 | Self::Overloaded
         )
     }
@@ -63,10 +72,15 @@ impl IdmError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
-            Self::Paused(pause) => Some(*pause),
+            Self::Paused(pause) | Self::AskedJustNow(pause) => Some(*pause),
             Self::Overloaded => Some(WHEN_OVERLOADED),
             _ => None,
         }
+    }
+
+    /// Whether there is no such endpoint, and that is all: nobody was in trouble.
+    pub fn is_of_no_endpoint(&self) -> bool {
+        matches!(self, Self::Endpoints(why) if why == NONE_DISCOVERED || why == NONE_STATED)
     }
 
     /// [`IdmError::Unavailable`], if that is what the status says whatever the body.

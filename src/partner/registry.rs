@@ -68,8 +68,8 @@ impl PartnerRegistry {
     }
 
     /// All that are served.
-    pub fn iter(&self) -> impl Iterator<Item = &Partner> {
-        self.by_resource.values().map(AsRef::as_ref)
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Partner>> {
+        self.by_resource.values()
     }
 
     /// How many partners are served.

@@ -20,6 +20,8 @@ pub struct Recorded {
     pub authorization: Option<String>,
     /// The `traceparent` header (W3C Trace Context).
     pub trace_parent: Option<String>,
+    /// Its `tracestate`, for the same reason.
+    pub trace_state: Option<String>,
 }
 
 impl Recorded {

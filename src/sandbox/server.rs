@@ -32,6 +32,7 @@ const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// W3C Trace Context.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Starts serving on a bound listener.
 pub(super) fn serve(
@@ -91,6 +92,7 @@ async fn respond(request: HttpRequest, body: web::Bytes, idm: &Idm) -> HttpRespo
         parameters: parameters.pairs().to_vec(),
         authorization: authorization.map(str::to_owned),
         trace_parent: header(&request, &TRACEPARENT).map(str::to_owned),
+        trace_state: header(&request, &TRACESTATE).map(str::to_owned),
     });
     let wire = request.conn_data::<Wire>();
     let presented = Presented {

@@ -158,6 +158,47 @@ async fn a_logout_and_a_revoked_home_token_take_the_users_tokens_and_their_refre
     assert!(values(&told(&federation, 4).await, "token").contains(&bobs));
 }
 
+/// An operator who mends a file, or switches off a partner that was broken into, must not let its tokens outlive a logout.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_reaches_a_partner_whose_file_was_changed_since() {
+    let file = format!("partners/{PARTNER}.toml");
+    for change in ["display_name = \"another\"\n", "enabled = false\n", ""] {
+        let federation = Setup::new().start().await;
+        let (broker, alice) = (&federation.broker, federation.home_token("alice"));
+        let kept = token(&federation, broker, &alice, &[]).await;
+        let before = broker.read(&file);
+        if change.is_empty() {
+            std::fs::remove_file(broker.directory().join(&file)).unwrap();
+        } else {
+            broker.write(&file, &format!("{change}{before}"));
+        }
+        assert_eq!(broker.reload().await.status, 200);
+        assert_eq!(federation.log_out_at(broker, json!({ "sub": "alice@mcx.example" })).await.status, 200);
+        assert_eq!(values(&told(&federation, 1).await, "token"), [kept], "{change:?}");
+    }
+}
+
+/// What it published before is not known to a broker that has just been started.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_whose_metadata_cannot_be_had_is_told_later() {
+    let redis = Redis::start();
+    let toml = redis.cache_toml("5s");
+    let federation = Setup::new().broker(&toml).start().await;
+    let alice = federation.home_token("alice");
+    let kept = token(&federation, &federation.broker, &alice, &[]).await;
+    let other = federation.another_broker(&toml, "");
+    // At both places where it may be.
+    federation.partner.fault_times(Endpoint::Discovery, Fault::Html, 2);
+    assert_eq!(federation.log_out_at(&other, json!({ "sub": "alice@mcx.example" })).await.status, 200);
+    until("it is told", async || {
+        // The metadata is not asked for again at once.
+        federation.hand.advance(Duration::from_secs(1));
+        federation.partner.requests(Endpoint::Revoke) > 0
+    })
+    .await;
+    assert_eq!(values(&told(&federation, 1).await, "token"), [kept]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn by_configuration_a_revoked_home_token_takes_only_what_its_client_obtained() {
     let redis = Redis::start();

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::authgent::{Authgent, Options};
 use crate::support::broker::Broker;
+use crate::support::ca::Ca;
 use crate::support::federation::{CLIENT, Federation, GROUP_MANAGEMENT, Setup};
 use crate::support::process::free_port;
 
@@ -213,19 +214,33 @@ async fn typed(directory: &Path, arguments: &[&str], answers: &str) -> Ran {
 async fn a_person_at_a_terminal_is_asked_for_what_no_flag_says() {
     let (federation, issuer) = federation().await;
     let directory = federation.broker.directory();
-    let ran = typed(directory, &["add", &issuer, "--no-test"], "fire\n\nmcx-home\nsecret\n").await;
+    let ran = typed(
+        directory,
+        &["add", &issuer, "--no-test"],
+        "fire\n\nmcx.fire.example fire\n\nmcx-home\nsecret\n\n",
+    )
+    .await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let prompts = ["id, the file's name: ", &format!("resource that clients send [{issuer}]: ")];
-    for prompt in prompts.into_iter().chain(["our client id there: ", "file with our secret there: "]) {
+    let further = [
+        "names that clients may send as audience: ",
+        "what is known of its product [none]: ",
+        "our client id there: ",
+        "file with our secret there: ",
+        &format!("scopes that clients may ask for [{GROUP_MANAGEMENT}]: "),
+    ];
+    for prompt in prompts.into_iter().chain(further) {
         assert!(ran.stdout.contains(prompt), "{prompt}: {ran:?}");
     }
     let table: toml::Table = federation.broker.read("partners/fire.toml").parse().unwrap();
     assert_eq!(table["resource"].as_str(), Some(issuer.as_str()), "the default");
     assert_eq!(table["client"]["id"].as_str(), Some("mcx-home"));
+    assert_eq!(table["domains"].as_array().unwrap().len(), 2);
+    assert_eq!(table["scopes"]["allowed"][0].as_str(), Some(GROUP_MANAGEMENT));
 
     // A flag is not asked for; what is left empty and has no default is missing.
     let arguments = ["add", &issuer, "--id", "water", "--client-id", "mcx-home", "--no-test"];
-    let ran = typed(directory, &arguments, "urn:water\n\n").await;
+    let ran = typed(directory, &arguments, "urn:water\n\n\n\n\n").await;
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stdout.contains("error: --secret-file was left empty"), "{ran:?}");
     assert!(!ran.stdout.contains("our client id"), "{ran:?}");
@@ -233,6 +248,96 @@ async fn a_person_at_a_terminal_is_asked_for_what_no_flag_says() {
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(!ran.stdout.contains("file with our secret there: "), "nobody is asked: {ran:?}");
     assert_eq!(files(directory).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_way_to_authenticate_gets_the_files_that_it_needs() {
+    let (federation, issuer) = federation().await;
+    let directory = federation.broker.directory();
+    let ca = Ca::new();
+    let (certificate, key) = ca.issue("mcx-home");
+    federation.broker.write("tls.crt", &certificate);
+    federation.broker.write("tls.key", &key);
+    let client = |more: &[&'static str]| {
+        [&["add", issuer.as_str(), "--id", "fire", "--client-id", "mcx-home", "--no-test", "--force"], more]
+            .concat()
+    };
+    for (more, keys) in [
+        (&["--authentication", "none"][..], &[][..]),
+        (&["--authentication", "private_key_jwt", "--secret-file", "tls.key"], &["key_file"]),
+        (&["--authentication", "client_secret_post", "--secret-file", "secret"], &["secret_file"]),
+    ] {
+        let ran = partners(directory, &client(more)).await;
+        assert_eq!(ran.code, Some(0), "{more:?}: {ran:?}");
+        let table: toml::Table = federation.broker.read("partners/fire.toml").parse().unwrap();
+        let files: Vec<&str> = table["client"]
+            .as_table()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .filter(|key| key.ends_with("_file"))
+            .collect();
+        assert_eq!(files, keys, "{more:?}");
+        assert_eq!(table["client"]["authentication"].as_str(), Some(more[1]));
+    }
+    let ran = partners(directory, &client(&["--authentication", "tls_client_auth"])).await;
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("--certificate-file") && ran.stderr.contains("--secret-file"), "{ran:?}");
+    let more =
+        ["--authentication", "tls_client_auth", "--certificate-file", "tls.crt", "--secret-file", "tls.key"];
+    let ran = partners(directory, &client(&more)).await;
+    // It is a matter of TLS, which this server does not speak.
+    assert!(ran.code == Some(0) || ran.stderr.contains("https"), "{ran:?}");
+
+    // What its metadata offers counts, also where the preset says nothing, and a guess can be declined.
+    let set = |value: Value| Fault::Set { member: "token_endpoint_auth_methods_supported".to_owned(), value };
+    federation.partner.fault(Endpoint::Discovery, set(json!(["private_key_jwt"])));
+    for preset in ["keycloak", "none"] {
+        let ran = partners(directory, &client(&["--preset", preset, "--secret-file", "tls.key"])).await;
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let table: toml::Table = federation.broker.read("partners/fire.toml").parse().unwrap();
+        assert_eq!(table["client"]["authentication"].as_str(), Some("private_key_jwt"), "{preset}");
+        assert_eq!(
+            table.get("preset").and_then(toml::Value::as_str),
+            Some(preset).filter(|it| *it != "none")
+        );
+    }
+}
+
+/// RFC 8414 alone, at an issuer with a path: the place is between host and path.
+#[tokio::test(flavor = "multi_thread")]
+async fn metadata_is_found_where_only_rfc_8414_has_it() {
+    let (federation, issuer) = federation().await;
+    let missing = Fault::Status { status: 404, body: String::new() };
+    federation.partner.fault_times(Endpoint::Discovery, missing, 1);
+    let ran = partners(federation.broker.directory(), &add(&issuer, "fire", &["--no-test", "--json"])).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let found = ran.json()["found"]["metadata"].clone();
+    assert_eq!(found, json!(format!("{issuer}/.well-known/oauth-authorization-server")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_with_a_key_that_is_none_is_listed_as_unusable() {
+    let federation = Setup::in_real_time().start().await;
+    federation.broker.write("bad.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+    let file = federation.broker.read("partners/county-fire.toml");
+    let bad = file.replacen(
+        "[client]",
+        "[client]\nauthentication = \"private_key_jwt\"\nkey_file = \"../bad.key\"",
+        1,
+    );
+    let bad: String = bad
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("secret = "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_ne!(bad, file);
+    federation.broker.write("partners/county-fire.toml", &bad);
+    let ran = partners(federation.broker.directory(), &["list", "--json"]).await;
+    let row = &ran.json()["partners"][0];
+    assert_eq!((ran.code, &row["state"]), (Some(1), &json!("unusable")), "{row:#}");
+    assert!(row["problems"][0]["file"].as_str().unwrap().ends_with("bad.key"), "{row:#}");
+    assert_eq!(row["issuer"], json!(federation.partner.issuer()), "what its file says is shown");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,12 +356,8 @@ async fn an_id_is_a_file_name_and_nothing_else() {
         "a b",
         "a\nb",
         "-x",
-        "x\u{0}y",
         &"x".repeat(64),
     ] {
-        if id.contains('\u{0}') {
-            continue;
-        }
         let id = format!("--id={id}");
         let ran =
             partners(directory, &["add", &issuer, &id, "--client-id", "x", "--secret-file", "secret"]).await;

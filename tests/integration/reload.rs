@@ -272,8 +272,47 @@ async fn what_counts_from_the_start_on_only_is_named() {
     // What partners are made of comes from there, too: half of it is worse than none.
     let partner = federation.broker.read(PARTNER_FILE);
     federation.broker.write(PARTNER_FILE, &format!("display_name = \"other\"\n{partner}"));
-    let report = reloaded(&federation).await;
+    let answer = federation.broker.reload().await;
+    let report = answer.json();
+    assert_eq!(answer.status, 409, "{report:#}");
     assert_eq!((&report["restart"], &report["changed"]), (&json!(["server"]), &json!([])));
+    assert!(
+        report["problems"][0].as_str().is_some_and(|held| held.contains("waits for a restart")),
+        "{report:#}"
+    );
+    assert_eq!(federation.exchange(&[]).await.status, 200, "what was read before goes on");
+    federation.broker.write(PARTNER_FILE, &partner);
+    assert_eq!(federation.broker.reload().await.status, 200);
+}
+
+/// Neither needs anything of what waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_that_is_gone_or_off_is_served_no_more_whatever_waits_for_a_restart() {
+    for off in [false, true] {
+        let federation = Setup::new().start().await;
+        assert_eq!(federation.exchange(&[]).await.status, 200);
+        let changed = federation.broker.read("broker.toml").replace("workers = 1", "workers = 2");
+        federation.broker.write("broker.toml", &changed);
+        let partner = federation.broker.read(PARTNER_FILE);
+        if off {
+            federation.broker.write(PARTNER_FILE, &format!("enabled = false\n{partner}"));
+        } else {
+            std::fs::remove_file(federation.broker.directory().join(PARTNER_FILE)).unwrap();
+        }
+        let report = reloaded(&federation).await;
+        assert_eq!(
+            (&report["restart"], &report["changed"]),
+            (&json!(["server"]), &json!([PARTNER])),
+            "{off}"
+        );
+        let answer = federation.exchange(&[]).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.text_of("error").as_str()),
+            (400, "invalid_target"),
+            "its tokens are kept, and not served"
+        );
+        assert_eq!(federation.broker.outcomes("target_unknown").await, 1);
+    }
 }
 
 /// As Kubernetes replaces a ConfigMap or a Secret: the files are links, through a link that is moved.

@@ -201,6 +201,83 @@ async fn a_logout_of_a_session_that_only_another_replica_knows_takes_what_it_obt
     .await;
 }
 
+/// Tokens name their user by the MCX id, and the home IdM knows an account.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_of_an_account_reaches_every_user_that_it_is_signed_in_as() {
+    let redis = Redis::start();
+    let cache = format!("{}\n[home]\nsubject_claims = [\"mcptt_id\", \"sub\"]", redis.cache_toml("5s"));
+    let federation = Setup::new().broker(&cache).start().await;
+    let other = federation.another_broker(&cache, "");
+    for broker in [&federation.broker, &other] {
+        until("it hears the other", async || broker.metric("mcx_broker_listening").await == 1).await;
+    }
+    let signed_in = |id: &str, jti: &str| {
+        federation.home_token_with("alice", json!({ "sub": "account-7", "mcptt_id": id, "jti": jti }))
+    };
+    let seen = [signed_in("sip:alice@mcx.example", "1"), signed_in("sip:chief@mcx.example", "2")];
+    for token in &seen {
+        outcome(&federation, &federation.broker, token).await.unwrap();
+    }
+    let unseen = signed_in("sip:third@mcx.example", "3");
+    // It comes to a replica that has seen none of them.
+    assert_eq!(federation.log_out_at(&other, json!({ "sub": "account-7" })).await.status, 200);
+    for broker in [&federation.broker, &other] {
+        for token in seen.iter().chain([&unseen]) {
+            until("it refuses", async || outcome(&federation, broker, token).await == refused()).await;
+        }
+    }
+    until("the partner is told", async || federation.partner.requests(Endpoint::Revoke) > 0).await;
+    federation.hand.advance(Duration::from_secs(2));
+    let again = signed_in("sip:alice@mcx.example", "4");
+    assert!(outcome(&federation, &other, &again).await.is_ok(), "who signs in again");
+}
+
+/// The key that signs a logout token may be new, and the keys have just been looked at, for somebody's forgery.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_by_a_key_that_is_not_known_yet_is_to_be_repeated() {
+    let federation = Setup::new().start().await;
+    outcome(&federation, &federation.broker, &federation.home_token("alice")).await.unwrap();
+    let forged = "eyJhbGciOiJSUzI1NiIsImtpZCI6Im1hZGUtdXAifQ.eyJzdWIiOiJhIn0.AAAA";
+    let log_out = async |token: &str| {
+        let request = http().post(format!("{}/backchannel-logout", federation.broker.url()));
+        Answer::of(request.form(&[("logout_token", token)])).await
+    };
+    // The key that logout tokens are signed with here is published no more.
+    federation.home.replace_keys().unwrap();
+    federation.hand.advance(Duration::from_secs(31));
+    assert_eq!(log_out(forged).await.status, 400, "looked at");
+    let token = federation.logout_token(json!({ "sub": "alice@mcx.example" }));
+    let answer = log_out(&token).await;
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    assert!(answer.headers.contains_key("retry-after"), "{:?}", answer.headers);
+
+    federation.home.rotate_keys().unwrap();
+    let fresh = federation.home_token("alice");
+    let give_up = async || revoke(&federation.broker, &[("token", &fresh), ("client_id", CLIENT)]).await;
+    assert_eq!(give_up().await.status, 503, "nor is it said that a token was revoked");
+    assert_eq!(
+        outcome(&federation, &federation.broker, &fresh).await,
+        refused(),
+        "by a key that is not known"
+    );
+    federation.hand.advance(Duration::from_secs(31));
+    assert_eq!(give_up().await.status, 200);
+    assert_eq!(outcome(&federation, &federation.broker, &fresh).await, refused());
+    assert_eq!(federation.broker.outcomes("subject_token_revoked").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_given_up_before_it_counts_never_does() {
+    let federation = Setup::new().start().await;
+    let now = federation.clock.now().unix_seconds();
+    let early = federation.home_token_with("alice", json!({ "iat": now + 40, "exp": now + 900 }));
+    let answer = revoke(&federation.broker, &[("token", &early), ("client_id", CLIENT)]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    federation.hand.advance(Duration::from_secs(60));
+    assert_eq!(outcome(&federation, &federation.broker, &early).await, refused());
+    assert_eq!(federation.broker.outcomes("subject_token_revoked").await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_logout_that_is_not_the_home_idms_signs_nobody_out() {
     let federation = Setup::new().start().await;

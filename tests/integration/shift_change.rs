@@ -276,7 +276,7 @@ impl Shift {
             expires_at: at.plus(LIFE),
             further: None,
         };
-        let kept = self.cache.keep(&self.users[user].key, token, None, self.cache.fence(), None);
+        let kept = self.cache.keep(&self.users[user].key, token, [None; 2], self.cache.fence(), None);
         assert!(kept.now_or_never().flatten().is_some(), "memory does not wait");
     }
 }

@@ -140,9 +140,11 @@ async fn files_are_reported_with_their_faults_and_a_partner_that_is_redefined_ke
     assert!(whole["configuration"]["problems"].to_string().contains("server.listen"), "{whole}");
     assert_eq!(whole["configuration"]["read"], whole["now"]);
 
-    broker.write("broker.toml", &toml.replace("workers = 1", "workers = 2"));
+    broker.write("broker.toml", &toml);
     broker.write(&file, &good);
     std::fs::remove_file(broker.directory().join("partners/new.toml")).unwrap();
+    assert_eq!(broker.reload().await.status, 200);
+    broker.write("broker.toml", &toml.replace("workers = 1", "workers = 2"));
     broker.reload().await;
     let files = status(broker).await["configuration"].clone();
     assert_eq!((&files["ok"], &files["restart"]), (&json!(true), &json!(["server"])));
@@ -182,7 +184,7 @@ async fn the_certificates_that_are_shown_are_told_and_not_those_that_wait_in_fil
     }
     let toml = broker.read("broker.toml");
     broker.write("broker.toml", &toml.replace("workers = 1", "workers = 2"));
-    assert_eq!(broker.reload().await.status, 200);
+    assert_eq!(broker.reload().await.status, 409, "it says that the partner waits");
     assert_eq!((ends().await, metric().await), (first, first_metric));
     broker.write("broker.toml", &toml);
     assert_eq!(broker.reload().await.status, 200);
@@ -202,12 +204,12 @@ async fn a_home_idm_that_fails_is_seen_at_a_glance() {
     let federation = Federation::start().await;
     let page = async |broker: &Broker| Answer::of(http().get(broker.admin_url())).await.text;
     let tile = |word: &str| format!("<dt>Home IdM</dt><dd>{word}</dd>");
-    until("its keys are there", async || page(&federation.broker).await.contains(&tile("Asked"))).await;
+    until("its keys are there", async || page(&federation.broker).await.contains(&tile("Usable"))).await;
     federation.home.fault(Endpoint::Jwks, Fault::Status { status: 500, body: String::new() });
     let broker = federation.another_broker("", "");
     until("its keys are not", async || page(&broker).await.contains(&tile("Failing"))).await;
     assert!(page(&broker).await.contains("Its keys could not be fetched: "));
-    assert!(page(&federation.broker).await.contains(&tile("Asked")), "another replica has them");
+    assert!(page(&federation.broker).await.contains(&tile("Usable")), "another replica has them");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -110,9 +110,10 @@ async fn a_trace_goes_on_from_the_client_to_the_home_idm_and_to_partners_only_if
         let collector = Collector::start();
         let federation = traced(&collector, &format!("told = \"{told}\"")).start().await;
         let token = federation.home_token("alice");
-        assert_eq!(exchanged(&federation, &token, &[("traceparent", PARENT)]).await, 200);
+        let headers = [("traceparent", PARENT), ("tracestate", "vendor=t61rcWkgMzE")];
+        assert_eq!(exchanged(&federation, &token, &headers).await, 200);
         let told = |journal: Vec<mcx_token_broker::sandbox::Recorded>| {
-            journal.into_iter().find_map(|request| request.trace_parent)
+            journal.into_iter().find_map(|request| request.trace_parent.map(|it| (it, request.trace_state)))
         };
         let home = told(federation.home.recorded(Endpoint::Token));
         let partner = told(federation.partner.recorded(Endpoint::Token));
@@ -126,7 +127,8 @@ async fn a_trace_goes_on_from_the_client_to_the_home_idm_and_to_partners_only_if
         );
         for (header, is_told, leg) in [(home, home_is_told, "home"), (partner, partner_is_told, "partner")] {
             let expected = format!("00-{TRACE}-{}-01", hex(&named(&spans, leg).span_id));
-            assert_eq!(header, is_told.then_some(expected), "{leg}");
+            let state = Some("vendor=t61rcWkgMzE".to_owned());
+            assert_eq!(header, is_told.then_some((expected, state)), "{leg}");
         }
     }
 }

@@ -106,7 +106,7 @@ fn described(whose: &Whose) -> Markup {
         Whose::User(id) => html! { "all tokens of the user " code { (id) } },
         Whose::Client(id) => html! { "all tokens that the client " code { (id) } " obtained" },
         Whose::Partner(id) => html! { "all tokens of the partner " code { (id) } },
-        Whose::All => html! { "all tokens of everybody" },
+        Whose::All => html! { "all tokens of all users" },
     }
 }
 

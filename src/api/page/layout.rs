@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::super::status::{PartnerState, Status, written};
+use super::super::status::{Status, written};
 use super::text;
 
 /// A page that says how it stands now, and goes on saying it.
 pub(super) fn live(status: &Status, main: &Markup) -> Markup {
-    let failing = status.partners.iter().filter(|partner| needs_somebody(partner.state)).count();
+    let failing = status.to_look_at();
     let title = if failing > 0 { format!("({failing}) Token broker") } else { "Token broker".to_owned() };
     let uptime = text::duration(Duration::from_secs(status.uptime_seconds));
     let about = html! {
@@ -60,11 +60,6 @@ fn document(title: &str, with_script: bool, about: &Markup, nav: &Markup, main: 
             }
         }
     }
-}
-
-/// Whether somebody should look at it.
-pub(super) const fn needs_somebody(state: PartnerState) -> bool {
-    matches!(state, PartnerState::Failing | PartnerState::BreakerOpen | PartnerState::NotServed)
 }
 
 /// How something does: never by colour alone.

@@ -79,8 +79,8 @@ fn explained(mut refusal: HttpResponse) -> HttpResponse {
         layout::plain(
             "Who are you?",
             &html! {
-                p { "This listener is for operators. The browser asks for a user name and a password: leave the user name empty, and \
-                     give the bearer token (" code { "admin.bearer_token" } ") as the password." }
+                p { "This listener is for operators. The browser asks for a user name and a password: any user name will do, and the \
+                     password is the bearer token (" code { "admin.bearer_token" } ")." }
                 p { "Where operators have certificates (" code { "admin.tls.client_ca_file" } "), import yours into the browser." }
             },
         )

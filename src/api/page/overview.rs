@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::super::status::{CertificateStatus, HomeStatus, KeyStatus, RedisState, Status};
-use super::layout::{Kind, needs_somebody, state};
+use super::layout::{Kind, state};
 use super::partner::{guard, list};
 use super::text;
 use crate::clock::Timestamp;
@@ -15,7 +15,7 @@ const VERY_SOON_DAYS: u64 = 7;
 /// The whole in a few numbers.
 pub(super) fn tiles(status: &Status) -> Markup {
     let hour = status.hour();
-    let failing = status.partners.iter().filter(|partner| needs_somebody(partner.state)).count();
+    let failing = status.to_look_at();
     html! {
         section id="overview" data-live aria-label="Overview" {
             dl class="tiles" {
@@ -27,13 +27,13 @@ pub(super) fn tiles(status: &Status) -> Markup {
                     dd class="small" {
                         @if failing > 0 { (state(Kind::Bad, &format!("{failing} to look at"))) } @else { (state(Kind::Good, "All well")) }
                     } }
-                div { dt { "Home IdM" } dd { @if home_is_well(&status.home) { "Asked" } @else { "Failing" } }
+                div { dt { "Home IdM" } dd { @if status.home.ok { "Usable" } @else { "Failing" } }
                     dd class="small" { (home_state(&status.home)) } }
                 div { dt { "Redis" } dd { (redis_word(status.redis.state)) }
                     dd class="small" { (redis_state(status)) } }
                 div { dt { "Files" } dd { @if status.configuration.ok { "Usable" } @else { "Faulty" } }
                     dd class="small" { (files_state(status)) } }
-                div { dt { "Requests are" } dd { @if status.ready { "Taken" } @else { "Refused" } }
+                div { dt { "Requests are" } dd { @if status.ready { "Accepted" } @else { "Refused" } }
                     dd class="small" { (text::count(status.acquisitions)) " tokens being obtained" } }
             }
         }
@@ -55,14 +55,8 @@ pub(super) fn sections(status: &Status) -> Markup {
     }
 }
 
-/// Without it nobody new gets anything.
-fn home_is_well(home: &HomeStatus) -> bool {
-    let guards = [Some(&home.token), home.introspection.as_ref()];
-    home.keys.failure.is_none() && guards.into_iter().flatten().all(|guard| guard.breaker != "open")
-}
-
 fn home_state(home: &HomeStatus) -> Markup {
-    if home_is_well(home) { state(Kind::Good, "No fault") } else { state(Kind::Bad, "See below") }
+    if home.ok { state(Kind::Good, "No fault") } else { state(Kind::Bad, "See below") }
 }
 
 const fn redis_word(redis: RedisState) -> &'static str {
@@ -97,7 +91,7 @@ fn home(home: &HomeStatus, now: Timestamp) -> Markup {
         article class="card" aria-labelledby="home-title" {
             h3 id="home-title" { "Home identity server" }
             div id="home-now" class="live" data-live {
-                @if !home_is_well(home) { p { (state(Kind::Bad, "Failing")) } }
+                @if !home.ok { p { (state(Kind::Bad, "Failing")) } }
                 @if let Some(failure) = &home.keys.failure {
                     p class="note bad" { "Its keys could not be fetched: " (failure) "." }
                 }
@@ -199,7 +193,8 @@ fn key_row(key: &KeyStatus) -> Markup {
                 @match key.age_days {
                     Some(0) => { "written today" }
                     Some(days) => { (text::counted(days, "day", "days")) " old" }
-                    None => { "since the start" }
+                    None if key.name.is_some() => { "made at the start" }
+                    None => { (state(Kind::Bad, "file not readable")) }
                 }
             }
         }

@@ -4,15 +4,16 @@ use maud::{Markup, html};
 
 use super::super::files::FileProblem;
 use super::super::status::{GuardView, LastError, LegStatus, PartnerState, PartnerStatus, Status};
-use super::layout::{Kind, needs_somebody, state};
+use super::layout::{Kind, state};
 use super::{action, chart, text};
 use crate::clock::Timestamp;
+use crate::idm::BreakerState;
 
 /// All partners.
 pub(super) fn all(status: &Status, form_token: &str) -> Markup {
     let mut partners: Vec<&PartnerStatus> = status.partners.iter().collect();
     // By id among themselves, as they came.
-    partners.sort_by_key(|partner| (!needs_somebody(partner.state), partner.problems.is_empty()));
+    partners.sort_by_key(|partner| (!partner.needs_attention, partner.problems.is_empty()));
     html! {
         section aria-labelledby="partners-title" {
             h2 id="partners-title" { "Partners" }
@@ -155,7 +156,7 @@ fn figures(partner: &PartnerStatus) -> Markup {
             div { dt { "Waiting" } dd { (text::count(partner.waiting)) } }
             @if let Some(token) = &partner.token { (guard(token)) }
         }
-        @if let Some(revocation) = partner.revocation.as_ref().filter(|it| it.breaker != "closed") {
+        @if let Some(revocation) = partner.revocation.as_ref().filter(|it| it.breaker != BreakerState::Closed) {
             p class="note warn" { "At its revocation endpoint the breaker is " (breaker(revocation)) ", with "
                 (text::count(revocation.queued)) " calls waiting." }
         }
@@ -192,5 +193,9 @@ pub(super) fn guard(guard: &GuardView) -> Markup {
 }
 
 fn breaker(guard: &GuardView) -> &'static str {
-    if guard.breaker == "half_open" { "half open" } else { guard.breaker }
+    match guard.breaker {
+        BreakerState::Closed => "closed",
+        BreakerState::HalfOpen => "half open",
+        BreakerState::Open => "open",
+    }
 }

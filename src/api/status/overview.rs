@@ -11,7 +11,7 @@ use super::time;
 use crate::clock::Timestamp;
 use crate::exchange::Exchange;
 use crate::home::Introspector;
-use crate::idm::GuardStatus;
+use crate::idm::{BreakerState, GuardStatus};
 use crate::partner::Minute;
 
 /// How the broker does.
@@ -55,6 +55,8 @@ pub(in crate::api) struct ConfigurationStatus {
 /// The home IdM.
 #[derive(Debug, Serialize)]
 pub(in crate::api) struct HomeStatus {
+    /// Whether nothing is known to be wrong with it. If something is, nobody new gets a token.
+    pub(in crate::api) ok: bool,
     /// Its token endpoint.
     pub(in crate::api) token: GuardView,
     /// Its introspection endpoint, where it is asked.
@@ -77,7 +79,7 @@ pub(in crate::api) struct HomeKeysStatus {
 /// A circuit breaker, and what is under way behind it.
 #[derive(Debug, Serialize)]
 pub(in crate::api) struct GuardView {
-    pub(in crate::api) breaker: &'static str,
+    pub(in crate::api) breaker: BreakerState,
     pub(in crate::api) in_flight: usize,
     pub(in crate::api) queued: usize,
 }
@@ -159,6 +161,11 @@ impl Status {
         }
     }
 
+    /// Partners that somebody should look at.
+    pub(in crate::api) fn to_look_at(&self) -> usize {
+        self.partners.iter().filter(|partner| partner.needs_attention).count()
+    }
+
     /// All partners' requests of the last hour.
     pub(in crate::api) fn hour(&self) -> Minute {
         let minutes = self.partners.iter().flat_map(|partner| &partner.hour);
@@ -182,9 +189,14 @@ impl HomeStatus {
     fn of(exchange: &Exchange, now: Timestamp, monotonic: Duration) -> Self {
         let introspector = exchange.subject_tokens.introspector().map(Introspector::guard);
         let keys = exchange.subject_tokens.keys().state(monotonic);
+        let token: GuardView = exchange.security_tokens.guard().status().into();
+        let introspection: Option<GuardView> = introspector.map(|guard| guard.status().into());
+        let guards = [Some(&token), introspection.as_ref()];
+        let is_paused = guards.into_iter().flatten().any(|guard| guard.breaker == BreakerState::Open);
         Self {
-            token: exchange.security_tokens.guard().status().into(),
-            introspection: introspector.map(|guard| guard.status().into()),
+            ok: keys.failure.is_none() && !is_paused,
+            token,
+            introspection,
             keys: HomeKeysStatus {
                 source: keys.source,
                 count: keys.keys,
@@ -198,7 +210,7 @@ impl HomeStatus {
 impl From<GuardStatus> for GuardView {
     fn from(status: GuardStatus) -> Self {
         let GuardStatus { breaker, in_flight, queued } = status;
-        Self { breaker: breaker.as_str(), in_flight, queued }
+        Self { breaker, in_flight, queued }
     }
 }
 

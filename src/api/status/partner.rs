@@ -20,6 +20,8 @@ pub(in crate::api) struct PartnerStatus {
     pub(in crate::api) id: String,
     pub(in crate::api) display_name: String,
     pub(in crate::api) state: PartnerState,
+    /// Whether somebody should look at it.
+    pub(in crate::api) needs_attention: bool,
     /// Of its file. If it was usable before, what it said then goes on.
     pub(in crate::api) problems: Vec<FileProblem>,
     /// What clients send as `resource`.
@@ -127,6 +129,7 @@ impl PartnerStatus {
             id: listed.id.clone(),
             display_name: String::new(),
             state: PartnerState::NotServed,
+            needs_attention: true,
             problems: listed.problems.clone(),
             resource: None,
             token: None,
@@ -150,11 +153,13 @@ impl PartnerStatus {
         history.observe(&partner.served, now);
         let hour = history.hour(now);
         let last_error = partner.outcomes.last_failure().map(LastError::from);
+        let state = state(partner, last_error.as_ref());
         let mut epoch = [0; 8];
         epoch.copy_from_slice(&partner.epoch[..8]);
         Self {
             display_name: partner.display_name.clone(),
-            state: state(partner, last_error.as_ref()),
+            state,
+            needs_attention: matches!(state, PartnerState::Failing | PartnerState::BreakerOpen),
             resource: Some(partner.resource.clone()),
             token: Some(partner.idm.guard().status().into()),
             revocation: Some(partner.revocation.status().into()),

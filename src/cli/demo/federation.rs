@@ -112,7 +112,7 @@ fn wired(workspace: &Workspace, home: &str, listen: SocketAddr, clock: &Clock) -
         ("home.issuer", home.to_owned()),
     ];
     let configuration = config::load(&Sources {
-        awaits_partners: false,
+        may_name_unknown_partners: false,
         files: vec![workspace.broker_file()],
         // The demonstration is the same wherever it runs.
         environment: Vec::new(),

@@ -68,7 +68,7 @@ impl Explain {
             sources.overrides.push(("home.jwks_uri".to_owned(), String::new()));
             sources.overrides.push(("home.jwks_file".to_owned(), path));
         }
-        let mut configuration = match config::load_again(&sources) {
+        let mut configuration = match config::load_tolerating_partners(&sources) {
             Ok(configuration) => configuration,
             Err(problems) => return Ok(unusable(problems, self.json)?),
         };

@@ -75,7 +75,11 @@ impl Report {
                 Answer::NotChecked(_) => "?",
             };
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{mark:<3} {:<24} {}", row.check, row.saw);
+            let decided = match (&row.answer, &row.decides) {
+                (Answer::Passes, Some((_, key))) => format!(" ({key})"),
+                _ => String::new(),
+            };
+            let _ = writeln!(text, "{mark:<3} {:<24} {}{decided}", row.check, row.saw);
             let (why, likely) = match &row.answer {
                 Answer::Passes => continue,
                 Answer::Refused { code, why, likely } => (format!("{code}: {why}"), *likely),
@@ -147,7 +151,10 @@ impl Row {
             Verdict::Refused(error) => {
                 let cause = error.explained(place.products(), Clock::system().now()).cause;
                 let likely = Some(cause).filter(|cause| cause.is_known());
-                decides = likely.and_then(|cause| place.of_cause(cause)).or(decides);
+                // Of a leg it is not known before which of its keys decides; every other check names its own.
+                if matches!(key, Key::Partner("security_token" | "grant")) {
+                    decides = likely.and_then(|cause| place.of_cause(cause)).or(decides);
+                }
                 Answer::Refused { code: error.code(), why: error.to_string(), likely }
             }
         };
@@ -172,7 +179,7 @@ impl Place<'_> {
     /// The key that the table of causes names.
     fn of_cause(&self, cause: &'static Cause) -> Option<(String, String)> {
         let file = match cause.file()? {
-            File::Broker => self.broker_file(),
+            File::Broker => self.configuration.broker_file(),
             File::Partner => self.partner_file(),
         };
         Some((file, cause.key.clone()?))
@@ -180,7 +187,7 @@ impl Place<'_> {
 
     fn of(&self, key: &Key) -> Option<(String, String)> {
         let Configuration { clients, rules, .. } = self.configuration;
-        let broker = || self.broker_file();
+        let broker = || self.configuration.broker_file();
         match key {
             Key::Nothing => None,
             Key::Broker(key) => Some((broker(), (*key).to_owned())),
@@ -194,11 +201,6 @@ impl Place<'_> {
             }
             Key::Partner(key) => Some((self.partner_file(), (*key).to_owned())),
         }
-    }
-
-    fn broker_file(&self) -> String {
-        let last = self.configuration.sources.files.last();
-        last.map_or("the broker file".to_owned(), |path| path.display().to_string())
     }
 
     fn partner(&self) -> Option<&PartnerFile> {

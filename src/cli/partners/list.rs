@@ -43,12 +43,16 @@ struct Row {
 impl List {
     pub(in crate::cli) fn run(self, options: ConfigurationOptions) -> anyhow::Result<ExitCode> {
         let mut sources = options.sources(&ListenOptions::default());
-        sources.awaits_partners = true;
-        let configuration = match config::load_again(&sources) {
+        sources.may_name_unknown_partners = true;
+        let configuration = match config::load_tolerating_partners(&sources) {
             Ok(configuration) => configuration,
             Err(problems) => return Ok(unusable(problems, self.json)?),
         };
-        let rows = rows(&configuration);
+        let (problems, unusable_partners) = App::faults(&configuration, &Clock::system());
+        if !problems.is_empty() {
+            return Ok(unusable(problems, self.json)?);
+        }
+        let rows = rows(&configuration, &unusable_partners);
         let are_usable = rows.iter().all(|row| row.problems.is_empty());
         if self.json {
             let partners: Vec<Value> = rows.iter().map(Row::json).collect();
@@ -60,50 +64,40 @@ impl List {
     }
 }
 
-fn rows(configuration: &Configuration) -> Vec<Row> {
-    // Keys and certificates that are there and cannot be used come to light when they are put to use.
-    let wired = App::wire(configuration, &Clock::system()).err().unwrap_or_default();
-    let of_file = |file: &PartnerFile| {
-        let path = file.path.display().to_string();
-        wired.iter().filter(|problem| problem.file.starts_with(&path)).cloned().collect()
-    };
-    let usable = configuration.partners.iter().map(|file| Row::of(file, of_file(file)));
-    let unusable = configuration.unusable_partners.iter().map(Row::of_unusable);
+fn rows(configuration: &Configuration, unusable: &[UnusablePartner]) -> Vec<Row> {
+    let is_unusable = |file: &&PartnerFile| unusable.iter().any(|partner| partner.id == file.id);
+    let usable = configuration.partners.iter().filter(|file| !is_unusable(file)).map(Row::of);
+    let unusable = unusable.iter().map(|partner| {
+        let file = configuration.partners.iter().find(|file| file.id == partner.id);
+        Row::of_unusable(partner, file)
+    });
     let mut rows: Vec<Row> = usable.chain(unusable).collect();
     rows.sort_by(|one, other| one.id.cmp(&other.id));
     rows
 }
 
 impl Row {
-    fn of(file: &PartnerFile, problems: Vec<Problem>) -> Self {
-        let state = match (file.enabled, problems.is_empty()) {
-            (false, _) => "disabled",
-            (true, true) => "enabled",
-            (true, false) => "unusable",
-        };
+    fn of(file: &PartnerFile) -> Self {
         Self {
             id: file.id.clone(),
-            state,
+            state: if file.enabled { "enabled" } else { "disabled" },
             issuer: file.idm.issuer.clone(),
             preset: file.preset.clone().unwrap_or_default(),
             scopes: file.scopes.allowed.to_string(),
             file: file.path.display().to_string(),
-            problems,
+            problems: Vec::new(),
         }
     }
 
-    fn of_unusable(partner: &UnusablePartner) -> Self {
-        let file = partner.problems.first().map(|problem| problem.file.clone()).unwrap_or_default();
-        let (issuer, preset, scopes) = Default::default();
-        Self {
-            id: partner.id.clone(),
-            state: "unusable",
-            issuer,
-            preset,
-            scopes,
-            file,
-            problems: partner.problems.clone(),
+    /// `file`: what could be read of it.
+    fn of_unusable(partner: &UnusablePartner, file: Option<&PartnerFile>) -> Self {
+        let problems = partner.problems.clone();
+        if let Some(file) = file {
+            return Self { state: "unusable", problems, ..Self::of(file) };
         }
+        let file = problems.first().map(|problem| problem.file.clone()).unwrap_or_default();
+        let (issuer, preset, scopes) = Default::default();
+        Self { id: partner.id.clone(), state: "unusable", issuer, preset, scopes, file, problems }
     }
 
     fn cells(&self) -> [&str; 5] {

@@ -23,7 +23,7 @@ pub(in crate::cli) struct SchemaOf {
     #[arg(value_enum, default_value_t = Kind::Partner)]
     kind: Kind,
     /// Print this preset instead: what is known of a product, as TOML
-    #[arg(long, value_name = "NAME", conflicts_with = "kind", value_parser = preset_names())]
+    #[arg(long, value_name = "NAME", conflicts_with = "kind", value_parser = PossibleValuesParser::new(config::presets().map(|(name, _)| name)))]
     preset: Option<String>,
 }
 
@@ -55,10 +55,6 @@ impl Kind {
             Self::Preset => schema::preset(),
         }
     }
-}
-
-fn preset_names() -> PossibleValuesParser {
-    PossibleValuesParser::new(config::presets().map(|(name, _)| name))
 }
 
 fn preset(name: &str) -> Option<&'static str> {

@@ -116,6 +116,13 @@ fn a_product_is_guessed_from_its_metadata() {
             Some("authgent"),
         ),
         ("https://a.example:9443/oauth2/token", "https://a.example:9443/oauth2/token", &[], Some("wso2")),
+        (
+            "https://a.example:443/am/oauth2/realms/root/realms/fire",
+            "https://a.example/am/oauth2/realms/root/realms/fire/access_token",
+            &[],
+            Some("pingam"),
+        ),
+        ("https://a.example", "https://a.example/access_token", &[], None),
         ("https://a.example", "https://a.example/oauth2/token", &[], None),
         ("https://fire.okta.com", "https://fire.okta.com/oauth2/v1/token", &[], None),
         ("", "", &[], None),

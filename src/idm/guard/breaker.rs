@@ -4,6 +4,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
+
 /// Calls of this long and of as long before count.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Who was promised the next look has this long to obtain a security token for it.
@@ -32,7 +34,8 @@ pub(super) enum Verdict {
 }
 
 /// Where the breaker stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BreakerState {
     /// Calls go through.
     Closed,

@@ -148,9 +148,13 @@ impl Guard {
             Some(IdmError::Unavailable { status: 408 | 429, .. }) => Verdict::Well,
             Some(IdmError::Unavailable { retry_after, .. }) => Verdict::Failed(*retry_after),
             Some(IdmError::Refused(_) | IdmError::Nonsense(_)) | None => Verdict::Well,
-            Some(IdmError::Endpoints(_) | IdmError::Signing | IdmError::Paused(_) | IdmError::Overloaded) => {
-                Verdict::Unknown
-            }
+            Some(
+                IdmError::Endpoints(_)
+                | IdmError::Signing
+                | IdmError::Paused(_)
+                | IdmError::AskedJustNow(_)
+                | IdmError::Overloaded,
+            ) => Verdict::Unknown,
         }
     }
 

@@ -7,16 +7,6 @@ use super::Obstacle;
 /// Longer than any id, secret's path or client id.
 const LONGEST: u64 = 4096;
 
-/// Standard input is gone.
-#[derive(Debug)]
-pub(super) struct Missing(pub(super) io::Error);
-
-impl From<io::Error> for Missing {
-    fn from(error: io::Error) -> Self {
-        Self(error)
-    }
-}
-
 /// Asks, as long as somebody can answer.
 #[derive(Debug)]
 pub(super) struct Answers {
@@ -30,14 +20,14 @@ impl Answers {
         Self { asks: allowed && io::stdin().is_terminal(), missing: Vec::new() }
     }
 
-    /// With a default, which counts where nobody is asked.
-    pub(super) fn optional(
+    /// What a flag states, else what somebody answers, else the default. None of them: the flag is missing.
+    pub(super) fn answer(
         &mut self,
         flag: &'static str,
         what: &str,
         stated: Option<String>,
         default: Option<String>,
-    ) -> Result<Option<String>, Missing> {
+    ) -> io::Result<Option<String>> {
         if stated.is_some() {
             return Ok(stated);
         }
@@ -47,16 +37,6 @@ impl Answers {
             self.missing.push(flag);
         }
         Ok(value)
-    }
-
-    /// Without one.
-    pub(super) fn required(
-        &mut self,
-        flag: &'static str,
-        what: &str,
-        stated: Option<String>,
-    ) -> Result<Option<String>, Missing> {
-        self.optional(flag, what, stated, None)
     }
 
     /// What to say when something is missing.
@@ -74,8 +54,8 @@ impl Answers {
 fn ask(what: &str, default: Option<&str>) -> io::Result<Option<String>> {
     let mut terminal = io::stderr().lock();
     match default {
-        Some(default) => write!(terminal, "{what} [{default}]: ")?,
-        None => write!(terminal, "{what}: ")?,
+        Some(default) if !default.is_empty() => write!(terminal, "{what} [{default}]: ")?,
+        _ => write!(terminal, "{what}: ")?,
     }
     terminal.flush()?;
     let mut answer = String::new();

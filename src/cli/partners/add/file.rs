@@ -19,7 +19,10 @@ pub(super) struct Definition {
     pub(super) preset: Option<String>,
     pub(super) issuer: String,
     pub(super) client_id: String,
-    pub(super) authentication: Option<String>,
+    pub(super) method: Option<String>,
+    /// The preset says so: it need not be repeated.
+    pub(super) is_of_preset: bool,
+    pub(super) certificate_file: Option<PathBuf>,
     pub(super) secret_file: Option<PathBuf>,
     pub(super) source: Option<String>,
     pub(super) audience: Option<String>,
@@ -56,15 +59,15 @@ impl Definition {
         lines.push(key("issuer", self.issuer.as_str(), "to the character; endpoints come from its metadata"));
         lines.push("\n[client]".to_owned());
         lines.push(key("id", self.client_id.as_str(), "our registration there (B.6)"));
-        if let Some(method) = &self.authentication {
+        if let Some(method) = self.method.as_ref().filter(|_| !self.is_of_preset) {
             lines.push(key("authentication", method.as_str(), "how we prove it"));
         }
+        if let Some(path) = &self.certificate_file {
+            lines.push(key("certificate_file", path.display().to_string(), "what we show there (RFC 8705)"));
+        }
         if let Some(path) = &self.secret_file {
-            let name = if self.authentication.as_deref() == Some("private_key_jwt") {
-                "key_file"
-            } else {
-                "secret_file"
-            };
+            let is_key = matches!(self.method.as_deref(), Some("private_key_jwt" | "tls_client_auth"));
+            let name = if is_key { "key_file" } else { "secret_file" };
             lines.push(key(name, path.display().to_string(), "the secret itself stays out of this file"));
         }
         if self.source.is_some() || self.audience.is_some() {
@@ -142,7 +145,9 @@ mod tests {
             preset: None,
             issuer: evil(),
             client_id: evil(),
-            authentication: Some(evil()),
+            method: Some(evil()),
+            is_of_preset: false,
+            certificate_file: Some(PathBuf::from(evil())),
             secret_file: Some(PathBuf::from(evil())),
             source: Some(evil()),
             audience: Some(evil()),

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
 
-use self::answers::{Answers, Missing};
+use self::answers::Answers;
 use self::file::Definition;
 use self::found::Found;
 use super::test::Test;
@@ -44,6 +44,8 @@ asked, 78 the configuration is wrong or the file is there already.";
 
 const METHODS: [&str; 5] =
     ["client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth", "none"];
+/// Of a product of which nothing is known, or which is not what its metadata looks like.
+const NO_PRESET: &str = "none";
 /// The group management service: what the first exchange is nearly always for.
 const USUAL_SCOPE: &str = "3gpp:mc:ptt_group_management_service";
 
@@ -53,8 +55,8 @@ const USUAL_SCOPE: &str = "3gpp:mc:ptt_group_management_service";
 pub(in crate::cli) struct Add {
     /// The partner's identity server, to the character
     issuer: String,
-    /// What is known of its product [default: guessed from its metadata]
-    #[arg(long, value_name = "NAME", value_parser = preset_names())]
+    /// What is known of its product, or none [default: guessed from its metadata]
+    #[arg(long, value_name = "NAME", value_parser = preset_or_none())]
     preset: Option<String>,
     /// What the partner is called here: the file's name without .toml [default: from the issuer's host]
     #[arg(long)]
@@ -77,6 +79,9 @@ pub(in crate::cli) struct Add {
     /// File with our secret there, or with our private key
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
+    /// File with our certificate there (tls_client_auth); its key is --secret-file
+    #[arg(long, value_name = "FILE")]
+    certificate_file: Option<PathBuf>,
     /// Where security tokens come from [default: exchange]
     #[arg(long, value_name = "SOURCE", value_parser = PossibleValuesParser::new(["exchange", "mint"]))]
     source: Option<String>,
@@ -163,8 +168,8 @@ impl Add {
 
     async fn added(&self, options: ConfigurationOptions) -> Result<ExitCode, Stop> {
         let mut sources = options.sources(&ListenOptions::default());
-        sources.awaits_partners = true;
-        let configuration = config::load_again(&sources)
+        sources.may_name_unknown_partners = true;
+        let configuration = config::load_tolerating_partners(&sources)
             .map_err(|problems| Stop::Configuration(problems.into_iter().collect()))?;
         let found = self.found().await?;
         if !self.json {
@@ -232,47 +237,75 @@ impl Add {
     /// What the flags say, and where they say nothing what the person at the terminal does.
     fn definition(&self, found: &Found) -> Result<Definition, Stop> {
         let mut answers = Answers::new(!self.no_input && !self.json);
-        let preset = self.preset.clone().or_else(|| found.preset.map(str::to_owned));
-        let id =
-            answers.optional("--id", "id, the file's name", self.id.clone(), id_of_host(&self.issuer))?;
-        let resource = answers.optional(
+        let id = answers.answer("--id", "id, the file's name", self.id.clone(), id_of_host(&self.issuer))?;
+        let resource = answers.answer(
             "--resource",
             "resource that clients send",
             self.resource.clone(),
             Some(self.issuer.clone()),
         )?;
-        let client_id = answers.required("--client-id", "our client id there", self.client_id.clone())?;
-        let authentication =
-            self.authentication.clone().or_else(|| preset.is_none().then(|| offered(found)).flatten());
-        let method = authentication.clone().or_else(|| config::preset_authentication(preset.as_deref()?));
-        let needs_file = !matches!(method.as_deref(), Some("none" | "tls_client_auth" | "private_key_jwt"));
-        let secret_file = self.secret_file.as_ref().map(|path| path.display().to_string());
-        let secret_file = if needs_file {
-            answers.required("--secret-file", "file with our secret there", secret_file)?
-        } else {
-            secret_file
-        };
+        let domains = Some(self.domain.join(" ")).filter(|domains| !domains.is_empty());
+        let domains = answers.answer(
+            "--domain",
+            "names that clients may send as audience",
+            domains,
+            Some(String::new()),
+        )?;
+        let guess = found.preset.unwrap_or(NO_PRESET).to_owned();
+        let preset =
+            answers.answer("--preset", "what is known of its product", self.preset.clone(), Some(guess))?;
+        let preset = preset.filter(|preset| preset != NO_PRESET);
+        if let Some(unknown) =
+            preset.as_ref().filter(|name| !config::presets().any(|(known, _)| known == *name))
+        {
+            let problem = format!("there is no preset {unknown:?}");
+            let remedy = "name one that `partners add --help` lists, or none".into();
+            return Err(Stop::Refused(EXIT_USAGE, vec![Obstacle { problem, likely: None, remedy }]));
+        }
+        let client_id = answers.answer("--client-id", "our client id there", self.client_id.clone(), None)?;
+        let of_preset = preset.as_deref().and_then(config::preset_authentication);
+        let method = self.authentication.clone().or_else(|| of_preset.clone()).or_else(|| offered(found));
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let (mut certificate_file, mut secret_file) = (path(&self.certificate_file), path(&self.secret_file));
+        match method.as_deref() {
+            Some("none" | "private_key_jwt") => {}
+            Some("tls_client_auth") => {
+                let what = "file with our certificate there";
+                certificate_file = answers.answer("--certificate-file", what, certificate_file, None)?;
+                secret_file = answers.answer("--secret-file", "file with its key", secret_file, None)?;
+            }
+            _ => {
+                secret_file =
+                    answers.answer("--secret-file", "file with our secret there", secret_file, None)?
+            }
+        }
+        let scopes = Some(self.scope.join(" ")).filter(|scopes| !scopes.is_empty());
+        let scopes = answers.answer(
+            "--scope",
+            "scopes that clients may ask for",
+            scopes,
+            Some(USUAL_SCOPE.to_owned()),
+        )?;
         let missing: Vec<Obstacle> = answers.missing().collect();
         if !missing.is_empty() {
             return Err(Stop::Refused(EXIT_USAGE, missing));
         }
-        let scopes = self.scope.iter().flat_map(|scope| scope.split_whitespace()).map(str::to_owned);
-        let scopes: Vec<String> =
-            if self.scope.is_empty() { vec![USUAL_SCOPE.to_owned()] } else { scopes.collect() };
         let (ca_file, allow_http) = self.peer.stated();
         Ok(Definition {
             id: id.unwrap_or_default(),
             display_name: self.display_name.clone(),
             resource: resource.unwrap_or_default(),
-            domains: self.domain.clone(),
+            domains: words(domains),
             preset,
             issuer: self.issuer.clone(),
             client_id: client_id.unwrap_or_default(),
-            authentication,
+            is_of_preset: self.authentication.is_none() && of_preset.is_some(),
+            method,
+            certificate_file: certificate_file.map(|path| whole(Path::new(&path))).transpose()?,
             secret_file: secret_file.map(|path| whole(Path::new(&path))).transpose()?,
             source: self.source.clone(),
             audience: self.audience.clone(),
-            scopes,
+            scopes: words(scopes),
             ca_file: ca_file.map(whole).transpose()?,
             allow_http,
         })
@@ -293,16 +326,6 @@ impl Add {
             }
             Err(problems) => Err(Stop::Configuration(problems)),
         }
-    }
-}
-
-fn preset_names() -> PossibleValuesParser {
-    PossibleValuesParser::new(config::presets().map(|(name, _)| name))
-}
-
-impl From<Missing> for Stop {
-    fn from(missing: Missing) -> Self {
-        Self::Failed(missing.0.into())
     }
 }
 
@@ -327,6 +350,15 @@ fn check(configuration: &Configuration, path: &Path, text: &str) -> Result<(), S
     let conflicts = config::conflicts(others.chain([&added]));
     let problems: Vec<Problem> = conflicts.into_iter().map(|(_, problem)| problem).collect();
     if problems.is_empty() { Ok(()) } else { Err(Stop::Configuration(problems)) }
+}
+
+/// What separates the names and scopes of one answer.
+fn words(answer: Option<String>) -> Vec<String> {
+    answer.iter().flat_map(|answer| answer.split_whitespace()).map(str::to_owned).collect()
+}
+
+fn preset_or_none() -> PossibleValuesParser {
+    PossibleValuesParser::new(config::presets().map(|(name, _)| name).chain([NO_PRESET]))
 }
 
 /// The first of the methods that it offers and we have, the usual one where it does not say.

@@ -127,7 +127,8 @@ impl Report {
         let count = |verdict| self.lines.iter().filter(|line| line.verdict == verdict).count();
         let (failed, warnings) = (count(Verdict::Failed), count(Verdict::Warning));
         let (held, skipped) = (count(Verdict::Ok), count(Verdict::Skipped));
-        format!("{held} ok, {warnings} warnings, {failed} failed, {skipped} skipped")
+        let plural = if warnings == 1 { "" } else { "s" };
+        format!("{held} ok, {warnings} warning{plural}, {failed} failed, {skipped} skipped")
     }
 
     fn file(&self, file: File) -> &str {

@@ -89,7 +89,7 @@ impl Test {
         &self,
         sources: &Sources,
     ) -> anyhow::Result<Result<Report, Vec<Problem>>> {
-        let configuration = match config::load_again(sources) {
+        let configuration = match config::load_tolerating_partners(sources) {
             Ok(configuration) => configuration,
             Err(problems) => return Ok(Err(problems.into_iter().collect())),
         };
@@ -101,11 +101,8 @@ impl Test {
             Err(problems) => return Ok(Err(problems)),
         };
         let bench = self.bench(&configuration, file, probe, clock)?;
-        let broker_file = configuration.sources.files.last();
-        let broker_file =
-            broker_file.map_or_else(|| "the broker file".to_owned(), |path| path.display().to_string());
-        let mut report =
-            Report::new(self.json, self.id.clone(), broker_file, file.path.display().to_string());
+        let (broker_file, partner_file) = (configuration.broker_file(), file.path.display().to_string());
+        let mut report = Report::new(self.json, self.id.clone(), broker_file, partner_file);
         report.about(&format!("{}: {} at {}", self.id, file.display_name, file.idm.issuer))?;
         if !file.enabled {
             report.about("It is not enabled: the broker does not serve it.")?;

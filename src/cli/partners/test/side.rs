@@ -46,7 +46,9 @@ impl Side<'_> {
 
     /// As whom, and how.
     pub(super) fn client(&self) -> String {
-        let id = self.idm.client_id().unwrap_or("nobody");
-        format!("{id} by {}", self.idm.authentication_method().unwrap_or("nothing"))
+        match self.idm.client_id().zip(self.idm.authentication_method()) {
+            Some((id, method)) => format!("{id} by {method}"),
+            None => "no client at all".to_owned(),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The way to a server: name, connection, certificate.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use url::Url;
 
@@ -10,6 +10,8 @@ use super::side::Side;
 use crate::clock::Timestamp;
 use crate::http::{ConnectFault, Reach, Shown};
 
+/// The end of the year 9999, which is as far as dates are written.
+const LAST_SECOND: u64 = 253_402_300_799;
 /// Renewing one takes days, where a person does it.
 const SOON: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -89,7 +91,13 @@ fn addresses(reach: &Reach) -> String {
 
 fn described(shown: &Shown, now: Timestamp) -> String {
     let day = |time: Timestamp| time.unix_seconds().div_euclid(24 * 3600);
-    let days = day(shown.not_after) - day(now);
-    let when = if days < 0 { format!("ended {} days ago", -days) } else { format!("ends in {days} days") };
+    let (end, days) = (shown.not_after, day(shown.not_after) - day(now));
+    let seconds = u64::try_from(end.unix_seconds()).unwrap_or(0);
+    let date = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND)));
+    let when = if end < now {
+        format!("ended {date}, {} days ago", -days)
+    } else {
+        format!("ends {date}, in {days} days")
+    };
     format!("{shown}, {when}")
 }
