@@ -172,7 +172,7 @@ fn has_key(root: &Value, schema: &Value, key: &str) -> bool {
 #[test]
 fn a_key_is_found_where_it_is_and_nowhere_else() {
     let schemas = [crate::config::schema::broker(), crate::config::schema::partner()];
-    let [broker, partner] = schemas.map(|schema| schema.to_value());
+    let [broker, partner] = schemas.map(schemars::Schema::to_value);
     for (key, is_brokers, is_partners) in [
         ("home.client.secret_file", true, false),
         ("clients.partners", true, false),

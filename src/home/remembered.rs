@@ -79,7 +79,7 @@ impl Times {
     }
 
     /// Until when; the last representable moment where nobody says so.
-    pub(super) const fn not_after(&self) -> Timestamp {
+    pub(super) const fn not_after(self) -> Timestamp {
         if self.not_after == NO_END {
             Timestamp::LAST
         } else {
@@ -88,7 +88,7 @@ impl Times {
     }
 
     /// Whether the token counts now.
-    pub(super) fn check(&self, now: Timestamp, longest: Duration) -> Result<(), SubjectTokenError> {
+    pub(super) fn check(self, now: Timestamp, longest: Duration) -> Result<(), SubjectTokenError> {
         let not_after = self.not_after();
         if now >= not_after {
             return Err(SubjectTokenError::Expired);

@@ -321,16 +321,9 @@ async fn a_file_with_a_key_that_is_none_is_listed_as_unusable() {
     let federation = Setup::in_real_time().start().await;
     federation.broker.write("bad.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
     let file = federation.broker.read("partners/county-fire.toml");
-    let bad = file.replacen(
-        "[client]",
-        "[client]\nauthentication = \"private_key_jwt\"\nkey_file = \"../bad.key\"",
-        1,
-    );
-    let bad: String = bad
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("secret = "))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let key = "authentication = \"private_key_jwt\"\nkey_file = \"../bad.key\"";
+    let bad = file.replace("authentication = \"client_secret_basic\"", key);
+    let bad = bad.replace("secret = \"partner-secret\"", "");
     assert_ne!(bad, file);
     federation.broker.write("partners/county-fire.toml", &bad);
     let ran = partners(federation.broker.directory(), &["list", "--json"]).await;

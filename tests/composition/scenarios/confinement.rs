@@ -56,9 +56,16 @@ pub(super) async fn only_the_broker_is_in_more_than_one_domain(composition: &Com
     // And so it is when one tries: by name and by address, from the home domain.
     let partner = composition.inspect("county-fire");
     let address = &partner["NetworkSettings"]["Networks"][network_name("county-fire")]["IPAddress"];
-    for host in ["idm.county-fire.localhost", address.as_str().unwrap(), "redis"] {
+    let redis = composition.inspect("redis");
+    let redis = &redis["NetworkSettings"]["Networks"][network_name("cache")]["IPAddress"];
+    for (host, port) in [
+        ("idm.county-fire.localhost", 8445),
+        (address.as_str().unwrap(), 8445),
+        ("redis", 6379),
+        (redis.as_str().unwrap(), 6379),
+    ] {
         let mut attempt = bounded(30);
-        let connect = format!("exec 3<>/dev/tcp/{host}/8445");
+        let connect = format!("exec 3<>/dev/tcp/{host}/{port}");
         attempt.args([
             "docker",
             "exec",
@@ -69,7 +76,7 @@ pub(super) async fn only_the_broker_is_in_more_than_one_domain(composition: &Com
             "-c",
             &connect,
         ]);
-        assert!(!output(&mut attempt).status.success(), "the balancer reaches {host}");
+        assert!(!output(&mut attempt).status.success(), "the balancer reaches {host}:{port}");
     }
     let reachable = "exec 3<>/dev/tcp/broker-1/8443";
     composition.exec("balancer", &["timeout", "3", "bash", "-c", reachable]);

@@ -275,8 +275,8 @@ impl Add {
                 secret_file = answers.answer("--secret-file", "file with its key", secret_file, None)?;
             }
             _ => {
-                secret_file =
-                    answers.answer("--secret-file", "file with our secret there", secret_file, None)?
+                let what = "file with our secret there";
+                secret_file = answers.answer("--secret-file", what, secret_file, None)?;
             }
         }
         let scopes = Some(self.scope.join(" ")).filter(|scopes| !scopes.is_empty());
@@ -295,7 +295,7 @@ impl Add {
             id: id.unwrap_or_default(),
             display_name: self.display_name.clone(),
             resource: resource.unwrap_or_default(),
-            domains: words(domains),
+            domains: words(domains.as_deref()),
             preset,
             issuer: self.issuer.clone(),
             client_id: client_id.unwrap_or_default(),
@@ -305,7 +305,7 @@ impl Add {
             secret_file: secret_file.map(|path| whole(Path::new(&path))).transpose()?,
             source: self.source.clone(),
             audience: self.audience.clone(),
-            scopes: words(scopes),
+            scopes: words(scopes.as_deref()),
             ca_file: ca_file.map(whole).transpose()?,
             allow_http,
         })
@@ -353,8 +353,8 @@ fn check(configuration: &Configuration, path: &Path, text: &str) -> Result<(), S
 }
 
 /// What separates the names and scopes of one answer.
-fn words(answer: Option<String>) -> Vec<String> {
-    answer.iter().flat_map(|answer| answer.split_whitespace()).map(str::to_owned).collect()
+fn words(answer: Option<&str>) -> Vec<String> {
+    answer.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
 fn preset_or_none() -> PossibleValuesParser {
