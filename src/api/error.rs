@@ -14,6 +14,7 @@ use crate::exchange::policy::Denied;
 use crate::exchange::request::RequestError;
 use crate::exchange::{ExchangeError, Leg};
 use crate::home::LogoutTokenError;
+use crate::idm::IdmError;
 use crate::oauth::error::{ErrorBody, OAuthErrorCode};
 use crate::oauth::form::FormError;
 use crate::partner::{GrantError, TargetError};
@@ -78,6 +79,7 @@ impl TokenError {
             Self::Request(RequestError::Missing(_)) => "request_missing_parameter",
             Self::Request(RequestError::TooLong(_)) => "request_parameter_too_long",
             Self::Request(RequestError::Malformed(_)) => "request_malformed_parameter",
+            Self::Logout(LogoutTokenError::Home(IdmError::AskedJustNow(_))) => "logout_key",
             Self::Logout(LogoutTokenError::Home(_)) => "logout_home",
             Self::Logout(LogoutTokenError::Replayed) => "logout_replayed",
             Self::Logout(_) => "logout_token",
@@ -164,6 +166,7 @@ impl TokenError {
         if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             let asked = match self {
                 Self::Exchange(error) => error.retry_after(),
+                Self::Logout(LogoutTokenError::Home(error)) => error.retry_after(),
                 Self::TooManyRequests(wait) => Some(*wait),
                 _ => None,
             };

@@ -143,10 +143,11 @@ impl Exchange {
             None => Vec::new(),
         };
         // The account by whose `sub` it is may go by another name in its tokens.
-        let account = logout.subject.as_ref().map(|subject| self.subject_tokens.account_named(subject));
+        let account = logout.subject.as_ref().and_then(|subject| self.subject_tokens.account_named(subject));
         for handle in [logout.session, account].into_iter().flatten() {
             told &= self.take_back(Revoked::Session(handle), logout.at, until).await;
-            users.extend(self.user_of(handle).await);
+            let user = self.user_of(handle).await;
+            users.extend(user.filter(|user| !users.contains(user)));
         }
         attempt.user = users.first().copied();
         attempt.user_id = logout.subject.clone().filter(|_| self.names_users);

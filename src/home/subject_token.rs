@@ -279,9 +279,11 @@ impl SubjectTokens {
             .collect()
     }
 
-    /// What stands for the account of this `sub`, as in [`Subject::account`].
-    pub fn account_named(&self, sub: &str) -> [u8; 8] {
-        account_digest(&self.settings.issuer, sub)
+    /// What stands for the account of this `sub`, as in [`Subject::account`]; `None`: `sub` names the users of all tokens that
+    /// have it.
+    pub fn account_named(&self, sub: &str) -> Option<[u8; 8]> {
+        let names_all = self.settings.subject_claims.first().is_some_and(|claim| claim == "sub");
+        (!names_all).then(|| account_digest(&self.settings.issuer, sub))
     }
 
     /// The user whose token of this session, or this account, was seen here last.

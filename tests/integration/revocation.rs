@@ -249,7 +249,9 @@ async fn a_logout_by_a_key_that_is_not_known_yet_is_to_be_repeated() {
     let token = federation.logout_token(json!({ "sub": "alice@mcx.example" }));
     let answer = log_out(&token).await;
     assert_eq!(answer.status, 503, "{}", answer.text);
-    assert!(answer.headers.contains_key("retry-after"), "{:?}", answer.headers);
+    assert_eq!(answer.headers["retry-after"], "30", "when the keys may be looked at again");
+    let counted = r#"mcx_broker_revocations_total{by="logout",outcome="logout_key"}"#;
+    assert_eq!(federation.broker.metric(counted).await, 1);
 
     federation.home.rotate_keys().unwrap();
     let fresh = federation.home_token("alice");
