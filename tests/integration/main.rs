@@ -43,6 +43,7 @@ mod partner_answers;
 mod partner_authentication;
 mod partner_revocation;
 mod partners_add;
+mod partners_list;
 mod partners_test;
 mod policy;
 mod purges;

@@ -1,8 +1,7 @@
-//! `partners add` and `partners list`: from an issuer to a file, against a real identity server and against hostile ones.
+//! `partners add`: from an issuer to a file, against a real identity server and against hostile ones.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use mcx_token_broker::clock::Clock;
@@ -14,33 +13,13 @@ use crate::support::broker::Broker;
 use crate::support::ca::Ca;
 use crate::support::federation::{CLIENT, Federation, GROUP_MANAGEMENT, Setup};
 use crate::support::process::free_port;
+use crate::support::program::{PROGRAM, Ran, command, run};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_mcx-token-broker");
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-
-#[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Ran {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("{self:?}"))
-    }
-}
 
 /// `partners ...` with the files in a directory, and no terminal.
 async fn partners(directory: &Path, arguments: &[&str]) -> Ran {
-    let mut command = Command::new(PROGRAM);
-    command.arg("partners").args(arguments);
-    command.arg("--config").arg(directory.join("broker.toml"));
-    command.arg("--partners").arg(directory.join("partners")).current_dir(directory).stdin(Stdio::null());
-    let output =
-        tokio::task::spawn_blocking(move || command.output().expect("the binary runs")).await.unwrap();
-    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    run(command(directory, &[&["partners"], arguments].concat()), b"").await
 }
 
 /// `add ISSUER` with what has no default, except the id.
@@ -198,16 +177,7 @@ async fn typed(directory: &Path, arguments: &[&str], answers: &str) -> Ran {
         [&[PROGRAM, "partners"], arguments, &["--config", "broker.toml", "--partners", "partners"]].concat();
     let mut command = Command::new("script");
     command.args(["--quiet", "--return", "--command", &line.join(" "), "/dev/null"]).current_dir(directory);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let answers = answers.to_owned();
-    let run = move || {
-        let mut child = command.spawn().expect("script is there");
-        child.stdin.as_mut().expect("piped").write_all(answers.as_bytes()).expect("it reads");
-        child.wait_with_output().expect("it ends")
-    };
-    let output = tokio::task::spawn_blocking(run).await.unwrap();
-    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    run(command, answers.as_bytes()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -317,23 +287,6 @@ async fn metadata_is_found_where_only_rfc_8414_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_with_a_key_that_is_none_is_listed_as_unusable() {
-    let federation = Setup::in_real_time().start().await;
-    federation.broker.write("bad.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
-    let file = federation.broker.read("partners/county-fire.toml");
-    let key = "authentication = \"private_key_jwt\"\nkey_file = \"../bad.key\"";
-    let bad = file.replace("authentication = \"client_secret_basic\"", key);
-    let bad = bad.replace("secret = \"partner-secret\"", "");
-    assert_ne!(bad, file);
-    federation.broker.write("partners/county-fire.toml", &bad);
-    let ran = partners(federation.broker.directory(), &["list", "--json"]).await;
-    let row = &ran.json()["partners"][0];
-    assert_eq!((ran.code, &row["state"]), (Some(1), &json!("unusable")), "{row:#}");
-    assert!(row["problems"][0]["file"].as_str().unwrap().ends_with("bad.key"), "{row:#}");
-    assert_eq!(row["issuer"], json!(federation.partner.issuer()), "what its file says is shown");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_id_is_a_file_name_and_nothing_else() {
     let (federation, issuer) = federation().await;
     let directory = federation.broker.directory();
@@ -433,47 +386,6 @@ async fn what_a_server_says_of_itself_moves_no_cursor_and_forges_no_line() {
             !said.lines().any(|line| line.starts_with("home     credentials    ok       \u{fffd}")),
             "{said}"
         );
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn list_shows_every_file_with_its_state() {
-    let federation = Setup::in_real_time().start().await;
-    let directory = federation.broker.directory();
-    let good = federation.broker.read("partners/county-fire.toml");
-    let off = good.replace(&federation.partner.issuer(), "https://idm.other.example");
-    federation.broker.write(
-        "partners/away.toml",
-        &format!("enabled = false\n{}", off.replace("mcx.county-fire", "mcx.away")),
-    );
-    let ran = partners(directory, &["list", "--json"]).await;
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    let states = |report: &Value| -> Vec<(String, String)> {
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        report["partners"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|row| (text(&row["id"]), text(&row["state"])))
-            .collect()
-    };
-    let expected =
-        [("away", "disabled"), ("county-fire", "enabled")].map(|(a, b)| (a.to_owned(), b.to_owned()));
-    assert_eq!(states(&ran.json()), expected);
-
-    federation.broker.write("partners/broken.toml", "resource = 7\n");
-    let ran = partners(directory, &["list"]).await;
-    assert_eq!(ran.code, Some(1), "{ran:?}");
-    for words in ["PARTNER", "county-fire", "disabled", "unusable", "broken.toml: resource: "] {
-        assert!(ran.stdout.contains(words), "{words}: {}", ran.stdout);
-    }
-    federation.broker.write("broker.toml", "[server]\nlisten = 7\n");
-    assert_eq!(partners(directory, &["list"]).await.code, Some(78));
-    for arguments in [&["list", "--json"][..], &["test", "county-fire", "--json"], &["add", "x", "--json"]] {
-        let ran = partners(directory, arguments).await;
-        let (report, key) = (ran.json(), "server.listen");
-        assert_eq!((ran.code, &report["ok"]), (Some(78), &json!(false)), "{ran:?}");
-        assert_eq!(report["problems"][0]["key"], key, "{report:#}");
     }
 }
 

@@ -1,7 +1,5 @@
 //! `partners test`: each planted fault is named, with the key that mends it; and what works is said to work.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use mcx_token_broker::clock::Clock;
@@ -12,8 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::ca::Ca;
 use crate::support::federation::{Federation, PARTNER, Setup};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_mcx-token-broker");
+use crate::support::program::{Ran, command, run};
 
 /// What the command said, as JSON, and its exit code.
 #[derive(Debug)]
@@ -49,24 +46,14 @@ impl Tested {
 
 /// Runs it with the files of the federation's broker. The home token goes to standard input; empty: none is given.
 async fn test(federation: &Federation, token: &str, more: &[&str]) -> Tested {
-    let directory = federation.broker.directory();
-    let mut command = Command::new(PROGRAM);
-    command.args(["partners", "test", PARTNER, "--json"]).args(more);
-    command.arg("--config").arg(directory.join("broker.toml"));
-    command.arg("--partners").arg(directory.join("partners"));
+    let mut arguments = [&["partners", "test", PARTNER, "--json"], more].concat();
     if !token.is_empty() {
-        command.args(["--subject-token-file", "-"]);
+        arguments.extend(["--subject-token-file", "-"]);
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let token = token.to_owned();
-    let run = move || {
-        let mut child = command.spawn().expect("the binary starts");
-        child.stdin.take().expect("piped").write_all(token.as_bytes()).expect("it reads its input");
-        child.wait_with_output().expect("it ends")
-    };
-    let output = tokio::task::spawn_blocking(run).await.unwrap();
-    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
-    Tested { code: output.status.code(), report: serde_json::from_str(&text).unwrap_or_default(), text }
+    let Ran { code, stdout, stderr } =
+        run(command(federation.broker.directory(), &arguments), token.as_bytes()).await;
+    let text = stdout + &stderr;
+    Tested { code, report: serde_json::from_str(&text).unwrap_or_default(), text }
 }
 
 /// The same with a home token of alice's.
@@ -360,15 +347,9 @@ async fn what_cannot_be_tested_is_a_wrong_configuration() {
     let federation = Setup::in_real_time().start().await;
     federation.broker.write("partners/broken.toml", "resource = 7\n");
     for (id, words) in [("nobody", "county-fire"), ("broken", "resource"), ("../broker", "no partner")] {
-        let mut command = Command::new(PROGRAM);
-        command
-            .args(["partners", "test", id, "--config"])
-            .arg(federation.broker.directory().join("broker.toml"));
-        command.arg("--partners").arg(federation.broker.directory().join("partners"));
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(78), "{id}: {said}");
-        assert!(said.contains(words), "{id}: {said}");
+        let ran = run(command(federation.broker.directory(), &["partners", "test", id]), b"").await;
+        assert_eq!(ran.code, Some(78), "{id}: {ran:?}");
+        assert!(ran.stderr.contains(words), "{id}: {ran:?}");
     }
     assert_eq!(test(&federation, "", &[]).await.code, Some(0), "the others do not suffer for it");
 }

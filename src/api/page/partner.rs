@@ -192,10 +192,6 @@ pub(super) fn guard(guard: &GuardView) -> Markup {
     }
 }
 
-fn breaker(guard: &GuardView) -> &'static str {
-    match guard.breaker {
-        BreakerState::Closed => "closed",
-        BreakerState::HalfOpen => "half open",
-        BreakerState::Open => "open",
-    }
+fn breaker(guard: &GuardView) -> String {
+    guard.breaker.as_str().replace('_', " ")
 }

@@ -15,6 +15,7 @@ pub(crate) mod collector;
 pub(crate) mod federation;
 pub(crate) mod forge;
 pub(crate) mod process;
+pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod redis_cluster;
