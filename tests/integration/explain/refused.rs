@@ -72,6 +72,11 @@ async fn a_token_that_the_broker_refuses_is_refused_with_the_same_code() {
         let explained = home.both_say(case, code, Asked::with(home.token(changes))).await;
         assert_eq!(refusal(&explained)["key"], key, "{case}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_nobody_signed_so_is_refused_with_the_same_code() {
+    let home = Home::start().await;
     let stranger = Forger::new(Algorithm::Es256, "home");
     let header = r#"{"alg":"ES256","kid":"home"}"#;
     for (case, code, key, token) in [
