@@ -72,6 +72,7 @@ async fn a_token_that_the_broker_refuses_is_refused_with_the_same_code() {
         let explained = home.both_say(case, code, Asked::with(home.token(changes))).await;
         assert_eq!(refusal(&explained)["key"], key, "{case}");
     }
+    assert_eq!(home.federation.home.requests(Endpoint::Jwks), 0, "nobody was asked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
