@@ -204,7 +204,12 @@ async fn a_home_idm_that_fails_is_seen_at_a_glance() {
     let federation = Federation::start().await;
     let page = async |broker: &Broker| Answer::of(http().get(broker.admin_url())).await.text;
     let tile = |word: &str| format!("<dt>Home IdM</dt><dd>{word}</dd>");
-    until("its keys are there", async || page(&federation.broker).await.contains(&tile("Usable"))).await;
+    // Before it has tried it has not failed either.
+    until("its keys are there", async || {
+        status(&federation.broker).await["home"]["keys"]["count"] == json!(1)
+    })
+    .await;
+    assert!(page(&federation.broker).await.contains(&tile("Usable")));
     federation.home.fault(Endpoint::Jwks, Fault::Status { status: 500, body: String::new() });
     let broker = federation.another_broker("", "");
     until("its keys are not", async || page(&broker).await.contains(&tile("Failing"))).await;
